@@ -1,0 +1,149 @@
+//! The client: tries again where that is safe, turns statuses into errors and JSON into records.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+
+use super::config::Config;
+use super::error::{Call, Error};
+use super::query::QueryMeta;
+use super::request::Request;
+use super::transport::{Response, Transport};
+use super::{Acl, Agent, Catalog, Health, Kv, SessionApi, Status};
+
+/// The first pause before another try is at most this long, each one after it at most twice the one before. A
+/// leader is elected within a few seconds, so that a handful of tries spans it.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// No pause is longer than this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How much of an answer that cannot be read is kept for the error, in bytes.
+const KEPT: usize = 1_024;
+
+/// A way to one agent. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    transport: Transport,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Makes a client. Nothing is sent yet; certificate files are read for https, and only then.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the settings cannot work.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let transport = Transport::new(&config)?;
+        Ok(Self { inner: Arc::new(Inner { transport, timeout: config.timeout }) })
+    }
+
+    /// The agent's address, for messages.
+    pub fn address(&self) -> &str {
+        self.inner.transport.address()
+    }
+
+    /// `/v1/acl/`
+    pub fn acl(&self) -> Acl<'_> {
+        Acl(self)
+    }
+
+    /// `/v1/agent/`
+    pub fn agent(&self) -> Agent<'_> {
+        Agent(self)
+    }
+
+    /// `/v1/catalog/`
+    pub fn catalog(&self) -> Catalog<'_> {
+        Catalog(self)
+    }
+
+    /// `/v1/health/`
+    pub fn health(&self) -> Health<'_> {
+        Health(self)
+    }
+
+    /// `/v1/kv/`
+    pub fn kv(&self) -> Kv<'_> {
+        Kv(self)
+    }
+
+    /// `/v1/session/`
+    pub fn session(&self) -> SessionApi<'_> {
+        SessionApi(self)
+    }
+
+    /// `/v1/status/`
+    pub fn status(&self) -> Status<'_> {
+        Status(self)
+    }
+
+    /// Sends `request` and reads the JSON that answers it.
+    pub(super) fn read<T: DeserializeOwned>(&self, request: &Request) -> Result<(T, QueryMeta), Error> {
+        let response = self.send(request)?;
+        serde_json::from_slice(&response.body).map(|value| (value, response.meta.clone())).map_err(|source| {
+            let shown = response.body.get(..KEPT).unwrap_or(&response.body);
+            Error::Decode { call: self.call(request), body: String::from_utf8_lossy(shown).into_owned(), source }
+        })
+    }
+
+    /// Sends `request`; again, until the time is up, where that may help and cannot harm.
+    pub(super) fn send(&self, request: &Request) -> Result<Response, Error> {
+        let start = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let left = self.inner.timeout.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
+            let error = match self.try_once(request, left) {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            // Jitter, so that the modules of many hosts do not come back as one.
+            let rest = pause.mul_f64(fastrand::f64());
+            if !error.is_retryable(request.is_repeatable()) || start.elapsed() + rest >= self.inner.timeout {
+                return Err(error);
+            }
+            std::thread::sleep(rest);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn try_once(&self, request: &Request, timeout: Duration) -> Result<Response, Error> {
+        let response = self.inner.transport.send(request, timeout)?;
+        match response.status {
+            200..=299 => Ok(response),
+            status @ 300..=399 => Err(Error::Redirect {
+                call: self.call(request),
+                status,
+                location: response.location.unwrap_or_default(),
+            }),
+            status => Err(Error::Status {
+                call: self.call(request),
+                status,
+                body: String::from_utf8_lossy(&response.body).into_owned(),
+            }),
+        }
+    }
+
+    fn call(&self, request: &Request) -> Box<Call> {
+        Box::new(Call {
+            method: request.method().as_str(),
+            path: request.path_and_query(),
+            address: self.address().to_owned(),
+        })
+    }
+}
+
+/// Turns "not found" into `None`, for reads of what need not exist.
+pub(super) fn found<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}

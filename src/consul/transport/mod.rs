@@ -1,0 +1,237 @@
+//! Sends one request and reads one answer. This room is the only one that names ureq.
+
+mod unix;
+
+use std::error::Error as StdError;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use ureq::http;
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{Connector, NextTimeout, RustlsConnector, TcpConnector};
+
+use super::config::{Address, Config, Secret};
+use super::error::{Call, ConfigError, Error};
+use super::query::QueryMeta;
+use super::request::Request;
+use super::tls;
+
+/// The header in which Consul 1.11 and later says that a list is not complete.
+const FILTERED: &str = "x-consul-results-filtered-by-acls";
+
+/// An open way to one agent. Connections are kept and used again.
+#[derive(Debug)]
+pub(super) struct Transport {
+    agent: ureq::Agent,
+    /// `scheme://authority` of the URIs; with another TLS server name, that name stands here.
+    base: String,
+    /// The authority for the Host header, where `base` has another.
+    host: Option<String>,
+    address: String,
+    token: Option<Secret>,
+    authorization: Option<Secret>,
+}
+
+/// An answer, read to its end (else the connection would be lost).
+#[derive(Debug)]
+pub(super) struct Response {
+    pub status: u16,
+    pub location: Option<String>,
+    pub meta: QueryMeta,
+    pub body: Vec<u8>,
+}
+
+impl Transport {
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        let settings = ureq::Agent::config_builder()
+            .http_status_as_error(false) // the reason is in the body
+            .max_redirects(0) // Consul redirects odd keys to other keys
+            .max_redirects_will_error(false)
+            .proxy(None) // a proxy would see the token, and localhost is not its business
+            .user_agent(concat!("lictor/", env!("CARGO_PKG_VERSION")));
+        let mut host = None;
+        let (agent, base) = match &config.address {
+            Address::Unix(path) => {
+                let connector = unix::UnixConnector::new(path.clone());
+                (ureq::Agent::with_parts(settings.build(), connector, Nowhere), "http://localhost".to_owned())
+            }
+            Address::Tcp { https: false, .. } => {
+                let agent =
+                    ureq::Agent::with_parts(settings.build(), TcpConnector::default(), DefaultResolver::default());
+                (agent, config.address.to_string())
+            }
+            Address::Tcp { https: true, port, .. } => {
+                let settings = settings.tls_config(tls_config(config)?).build();
+                let connector = ().chain(TcpConnector::default()).chain(RustlsConnector::default());
+                let real = config.address.to_string();
+                match &config.tls.server_name {
+                    None => (ureq::Agent::with_parts(settings, connector, DefaultResolver::default()), real),
+                    // ureq verifies the URI's host: put the name there, and resolve the real address beside it.
+                    Some(name) => {
+                        let uri: http::Uri = real.parse().map_err(|_| invalid("host", &real))?;
+                        let base = format!("https://{name}:{port}");
+                        base.parse::<http::Uri>().map_err(|_| invalid("tls_server_name", name))?;
+                        host = uri.authority().map(ToString::to_string);
+                        (ureq::Agent::with_parts(settings, connector, Elsewhere(uri)), base)
+                    }
+                }
+            }
+        };
+        base.parse::<http::Uri>().map_err(|_| invalid("host", &base))?;
+        let authorization =
+            config.auth.as_ref().map(|auth| Secret::new(format!("Basic {}", BASE64.encode(auth.reveal()))));
+        Ok(Self { agent, base, host, address: config.address.to_string(), token: config.token.clone(), authorization })
+    }
+
+    /// Sends `request` once and reads the answer, all within `timeout`.
+    pub fn send(&self, request: &Request, timeout: Duration) -> Result<Response, Error> {
+        let path = request.path_and_query();
+        let call =
+            || Box::new(Call { method: request.method().as_str(), path: path.clone(), address: self.address.clone() });
+        let fail = |error: ureq::Error| classify(error, call(), timeout);
+        let mut builder =
+            http::Request::builder().method(request.method().as_str()).uri(format!("{}{path}", self.base));
+        for (name, value) in [("x-consul-token", &self.token), ("authorization", &self.authorization)] {
+            if let Some(value) = value {
+                builder = builder.header(name, value.reveal());
+            }
+        }
+        if let Some(host) = &self.host {
+            builder = builder.header("host", host);
+        }
+        let run = |builder: http::request::Builder| -> Result<http::Response<ureq::Body>, ureq::Error> {
+            match (request.method(), request.body_bytes()) {
+                (super::Method::Get, _) => self.agent.run(self.timed(builder.body(())?, timeout)),
+                // A slice has a known length: Consul ignores a body that comes in chunks.
+                (super::Method::Put, body) => {
+                    self.agent.run(self.timed(builder.body(body.unwrap_or_default())?, timeout))
+                }
+            }
+        };
+        let response = run(builder).map_err(fail)?;
+        let (parts, body) = response.into_parts();
+        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let body = body.into_with_config().limit(u64::MAX).read_to_vec().map_err(fail)?;
+        Ok(Response {
+            status: parts.status.as_u16(),
+            location: header("location").map(ToOwned::to_owned),
+            meta: QueryMeta { filtered_by_acls: header(FILTERED) == Some("true") },
+            body,
+        })
+    }
+
+    fn timed<B: ureq::AsSendBody>(&self, request: http::Request<B>, timeout: Duration) -> http::Request<B> {
+        self.agent.configure_request(request).timeout_global(Some(timeout)).build()
+    }
+
+    /// The agent's address, for messages.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+fn invalid(setting: &'static str, value: &str) -> ConfigError {
+    ConfigError::Invalid { setting, problem: format!("{value:?} makes no valid address") }
+}
+
+fn tls_config(config: &Config) -> Result<TlsConfig, ConfigError> {
+    let roots = match &config.tls.ca {
+        None => RootCerts::PlatformVerifier,
+        Some(ca) => {
+            let authorities = tls::authorities(ca)?;
+            RootCerts::new_with_certs(
+                &authorities.iter().map(|der| Certificate::from_der(der).to_owned()).collect::<Vec<_>>(),
+            )
+        }
+    };
+    let client = match tls::identity(&config.tls)? {
+        None => None,
+        Some(identity) => {
+            let chain: Vec<_> = identity.chain.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+            let key = PrivateKey::from_pem(&identity.key_pem).map_err(|_| invalid("client_key", "the key"))?;
+            Some(ClientCert::new_with_certs(&chain, key))
+        }
+    };
+    Ok(TlsConfig::builder()
+        .root_certs(roots)
+        .client_cert(client)
+        .disable_verification(!config.tls.verify)
+        .unversioned_rustls_crypto_provider(tls::provider())
+        .build())
+}
+
+/// Sorts ureq's errors by what the caller must know: was anything sent, and may it have been carried out?
+fn classify(error: ureq::Error, call: Box<Call>, after: Duration) -> Error {
+    use ureq::Timeout;
+    let connect = |source: Box<dyn StdError + Send + Sync>, call| Error::Connect { call, source };
+    match error {
+        ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
+            connect(format!("no connection within {} s", after.as_secs_f64()).into(), call)
+        }
+        ureq::Error::Timeout(_) => Error::Timeout { call, after },
+        ureq::Error::HostNotFound => connect("there is no host of that name".into(), call),
+        error @ (ureq::Error::ConnectionFailed | ureq::Error::Tls(_) | ureq::Error::Rustls(_)) => {
+            connect(error.into(), call)
+        }
+        ureq::Error::Io(error) => match error.kind() {
+            ErrorKind::ConnectionRefused
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::AddrNotAvailable
+            | ErrorKind::NotFound
+            | ErrorKind::PermissionDenied => connect(error.into(), call),
+            ErrorKind::InvalidData if of_handshake(&error) => connect(error.into(), call),
+            _ => Error::Broken { call, source: error.into() },
+        },
+        other => Error::Broken { call, source: other.into() },
+    }
+}
+
+/// True for what TLS says before anything was sent: the agent's certificate, or no TLS at all at the other end.
+fn of_handshake(error: &std::io::Error) -> bool {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(
+        tls,
+        Some(
+            rustls::Error::InvalidCertificate(_)
+                | rustls::Error::InvalidMessage(_)
+                | rustls::Error::NoCertificatesPresented
+                | rustls::Error::PeerIncompatible(_)
+        )
+    )
+}
+
+/// A resolver for a Unix socket: there is nothing to look up.
+#[derive(Debug)]
+struct Nowhere;
+
+impl Resolver for Nowhere {
+    fn resolve(
+        &self,
+        _: &http::Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let mut addresses = self.empty();
+        addresses.push(([127, 0, 0, 1], 0).into());
+        Ok(addresses)
+    }
+}
+
+/// A resolver that looks up this address, whatever the URI says.
+#[derive(Debug)]
+struct Elsewhere(http::Uri);
+
+impl Resolver for Elsewhere {
+    fn resolve(
+        &self,
+        _: &http::Uri,
+        config: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        DefaultResolver::default().resolve(&self.0, config, timeout)
+    }
+}

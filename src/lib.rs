@@ -1,0 +1,30 @@
+//! Lictor makes a HashiCorp Consul cluster agree with what was declared.
+//!
+//! Everything declarative is one flow; `reconcile` is that flow, top to bottom:
+//!
+//! ```text
+//! desired   <- a face (Ansible arguments, a command line)
+//! observed  <- observe: only what desired mentions
+//! plan      <- Plan::between(desired, observed, policy)    pure
+//! check     <- plan.check(policy)                          typed refusals, before anything is written
+//! report    <- apply(plan)                                 always writes, change by change
+//! result    <- the face renders the plan and the report
+//! ```
+//!
+//! A dry run is where a face stops, not a flag that it carries down: Ansible's check mode stops after the plan.
+//!
+//! # The rooms
+//!
+//! | module | what it is for | may use |
+//! |---|---|---|
+//! | [`duration`] | Consul's durations: parse, print | nothing |
+//! | [`object`] | the nouns that both sides of a plan share | `duration` |
+//! | [`consul`] | the blocking HTTP client; knows nothing of plans | `duration` |
+//!
+//! `tests/import_law.rs` reads the `use crate::` lines against this table.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod consul;
+pub mod duration;
+pub mod object;

@@ -1,0 +1,11 @@
+//! The nouns that both sides of a plan share: what is desired and what was observed, in one vocabulary, so that
+//! their difference is plain equality, field by field.
+
+mod properties;
+mod session;
+
+pub use properties::Properties;
+pub use session::{
+    Behavior, DEFAULT_CHECK, FieldDifference, HeldLocks, ObservedSession, Refused, ServiceCheck, Session, SessionId,
+    validate_name,
+};
