@@ -1,6 +1,6 @@
 //! Lictor makes a HashiCorp Consul cluster agree with what was declared.
 //!
-//! Everything declarative is one flow; `reconcile` is that flow, top to bottom:
+//! Everything declarative is one flow; [`reconcile`] is that flow, top to bottom:
 //!
 //! ```text
 //! desired   <- a face (Ansible arguments, a command line)
@@ -20,6 +20,8 @@
 //! | [`duration`] | Consul's durations: parse, print | nothing |
 //! | [`object`] | the nouns that both sides of a plan share | `duration` |
 //! | [`consul`] | the blocking HTTP client; knows nothing of plans | `duration` |
+//! | [`plan`] | pure: the difference between desired and observed, and what is too dangerous to do | `object` |
+//! | [`reconcile`] | the input and output around a plan: observe, apply | `plan`, `object`, `consul` |
 //!
 //! `tests/import_law.rs` reads the `use crate::` lines against this table.
 #![forbid(unsafe_code)]
@@ -28,3 +30,5 @@
 pub mod consul;
 pub mod duration;
 pub mod object;
+pub mod plan;
+pub mod reconcile;

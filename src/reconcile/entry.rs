@@ -1,0 +1,66 @@
+//! Between the wire's records and the noun: the only place that reads one as the other.
+
+use crate::consul::{ServiceCheckEntry, SessionEntry, SessionRequest};
+use crate::duration::ConsulDuration;
+use crate::object::{Behavior, HeldLocks, ObservedSession, ServiceCheck, Session, SessionId};
+
+use super::Error;
+
+impl TryFrom<&SessionEntry> for ObservedSession {
+    type Error = Error;
+
+    fn try_from(entry: &SessionEntry) -> Result<Self, Error> {
+        let odd = |problem: String| Error::Odd { id: entry.id.clone(), problem };
+        let behavior = match entry.behavior.as_str() {
+            "release" | "" => Behavior::Release,
+            "delete" => Behavior::Delete,
+            other => return Err(odd(format!("its behavior is {other:?}"))),
+        };
+        let ttl = match entry.ttl.as_str() {
+            "" => ConsulDuration::default(),
+            ttl => ttl.parse().map_err(|error| odd(format!("its TTL: {error}")))?,
+        };
+        Ok(Self {
+            id: SessionId::parse(&entry.id).map_err(|error| odd(error.to_string()))?,
+            create_index: entry.create_index,
+            session: Session {
+                name: Some(entry.name.clone()).filter(|name| !name.is_empty()),
+                node: entry.node.clone(),
+                checks: entry.node_checks.iter().cloned().collect(),
+                service_checks: entry.service_checks.iter().map(ServiceCheck::from).collect(),
+                // Consul echoes a negative lock-delay, and treats it as none.
+                lock_delay: ConsulDuration::from_nanos(u64::try_from(entry.lock_delay).unwrap_or(0)),
+                ttl: Some(ttl).filter(|ttl| !ttl.is_zero()),
+                behavior,
+            },
+            locks: HeldLocks::NotLooked,
+            replacement_notes: Vec::new(),
+        })
+    }
+}
+
+impl From<&ServiceCheckEntry> for ServiceCheck {
+    fn from(entry: &ServiceCheckEntry) -> Self {
+        let namespace = entry.namespace.clone().filter(|namespace| !namespace.is_empty());
+        Self { id: entry.id.clone(), namespace }
+    }
+}
+
+impl From<&Session> for SessionRequest {
+    /// Everything is spelled out, so that no default of a later Consul can get in between.
+    fn from(session: &Session) -> Self {
+        let Session { name, node, checks, service_checks, lock_delay, ttl, behavior } = session;
+        Self {
+            name: name.clone(),
+            node: Some(node.clone()),
+            lock_delay: Some(lock_delay.to_string()),
+            behavior: Some(behavior.to_string()),
+            ttl: ttl.map(|ttl| ttl.to_string()),
+            node_checks: Some(checks.iter().cloned().collect()),
+            service_checks: service_checks
+                .iter()
+                .map(|check| ServiceCheckEntry { id: check.id.clone(), namespace: check.namespace.clone() })
+                .collect(),
+        }
+    }
+}

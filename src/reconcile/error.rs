@@ -1,0 +1,122 @@
+//! Why Consul does not agree with what is desired.
+
+use crate::consul;
+use crate::object::{FieldDifference, Refused, SessionId};
+use crate::plan::{UnsafePlan, describe};
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Consul did not answer, or refused.
+    #[error(transparent)]
+    Consul(#[from] consul::Error),
+    /// The plan is too dangerous. Nothing was written.
+    #[error(transparent)]
+    Unsafe(#[from] UnsafePlan),
+    /// What was asked for, Consul would refuse or take for something else. Nothing was written.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A session that Consul has makes no sense.
+    #[error("session {id} as Consul has it cannot be understood: {problem}")]
+    Odd {
+        /// Its id.
+        id: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The token does not show everything, so that what is not seen may exist all the same.
+    #[error("the token may not see {what}, so that what is missing from the answer proves nothing; it needs {rule}")]
+    Blind {
+        /// What is hidden.
+        what: String,
+        /// The ACL rule that shows it.
+        rule: String,
+    },
+    /// No node was named, and the agent's own is in another datacenter.
+    #[error("the agent is in datacenter '{own}', so that its own node is none of '{wanted}': name a node there")]
+    NeedsNode {
+        /// The agent's datacenter.
+        own: String,
+        /// The datacenter that was asked for.
+        wanted: String,
+    },
+    /// A partition was named, and this Consul would ignore it.
+    #[error(
+        "the agent is Consul {version}, which has no admin partitions (Consul Enterprise has) and would ignore '{partition}'"
+    )]
+    NeedsEnterprise {
+        /// The agent's version.
+        version: String,
+        /// The partition that was asked for.
+        partition: String,
+    },
+    /// The node does not exist.
+    #[error("there is no node '{node}' in this datacenter")]
+    NoNode {
+        /// Its name.
+        node: String,
+    },
+    /// A check that the session is to depend on does not exist.
+    #[error("node '{node}' has no check '{check}'; its checks are: {}", .known.join(", "))]
+    NoCheck {
+        /// The node.
+        node: String,
+        /// The check that is missing.
+        check: String,
+        /// The checks that there are.
+        known: Vec<String>,
+    },
+    /// A check that the session is to depend on is critical: Consul refuses such a session.
+    #[error("check '{check}' of node '{node}' is critical: {output}")]
+    CriticalCheck {
+        /// The node.
+        node: String,
+        /// The check.
+        check: String,
+        /// What it last had to say.
+        output: String,
+    },
+    /// The world moved while the plan was being applied. Another run may succeed.
+    #[error("{what} while this run was at work; run it again")]
+    Stale {
+        /// What happened.
+        what: String,
+    },
+    /// Consul made another session than it was asked for. The session has been withdrawn.
+    #[error(
+        "Consul made another session than it was asked for ({}), and it was destroyed again; \
+         Consul before 1.7 does not know every option",
+        describe(.differences)
+    )]
+    NotAsAsked {
+        /// In what it differs.
+        differences: Vec<FieldDifference>,
+    },
+    /// It failed after something had been written.
+    #[error("{done}; then: {source}; the next run finishes this")]
+    Interrupted {
+        /// What was done, and what was not.
+        done: String,
+        /// The session that was created, and exists.
+        created: Option<SessionId>,
+        /// What went wrong.
+        source: Box<Error>,
+    },
+}
+
+impl Error {
+    /// True where something was written before it failed, and is still there (or still gone).
+    pub fn wrote(&self) -> bool {
+        matches!(self, Self::Interrupted { .. })
+    }
+
+    /// The failed exchange with Consul, if that is what it was.
+    pub fn consul(&self) -> Option<&consul::Error> {
+        match self {
+            Self::Consul(error) => Some(error),
+            Self::Interrupted { source, .. } => source.consul(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What to try next, for people. Both faces print it behind the error.
+
+use crate::consul;
+use crate::plan::UnsafePlan;
+
+use super::Error;
+
+/// A part of Consul's (or the TLS library's) text, and what to try where it appears.
+const BY_TEXT: &[(&str, &str)] = &[
+    (
+        "Missing node registration",
+        "no such node in this datacenter: check `node` and `datacenter` (names are case-sensitive)",
+    ),
+    ("registration", "no such check on this node: give ids from /v1/health/node/NODE, or `checks: []` for none"),
+    ("critical state", "Consul makes no session that depends on a critical check: mend the check first"),
+    ("No path to datacenter", "no such datacenter: `consul catalog datacenters` lists them"),
+    ("cross datacenter lock", "this agent is a client: for another datacenter, set `host` to one of its servers"),
+    ("Namespaces are a Consul Enterprise feature", "leave `namespace` (and CONSUL_NAMESPACE) out"),
+    ("No cluster leader", "the cluster has no leader: `consul operator raft list-peers` shows its servers"),
+    ("ACL not found", "the token is unknown here: check `token`, `token_file`, CONSUL_HTTP_TOKEN"),
+    ("HTTP request to an HTTPS server", "the agent speaks TLS: set `scheme: https`"),
+    (
+        "UnknownIssuer",
+        "the agent's certificate is signed by an authority that is not trusted here: name it with `ca_path`",
+    ),
+    ("Expired", "the agent's certificate has expired: renew it"),
+    (
+        "NotValidForName",
+        "the certificate is for another name: set `tls_server_name` (a Consul server's is server.DATACENTER.consul)",
+    ),
+    ("CertificateRequired", "the agent asks for a client certificate: set `client_cert` and `client_key`"),
+    ("InvalidMessage", "the agent does not speak TLS on this port: set `scheme: http`, or take the https port"),
+];
+
+impl Error {
+    /// What to try next, where there is something to say.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Consul(error) => of_consul(error),
+            Self::Interrupted { source, .. } => source.hint(),
+            Self::Unsafe(UnsafePlan::LocksHeld { .. }) => {
+                Some("wait until the lock is free, or set `force: true`, or `on_drift: keep`".to_owned())
+            }
+            Self::Unsafe(UnsafePlan::Drifted { .. }) => {
+                Some("change the task to match, or set `on_drift: replace`".to_owned())
+            }
+            Self::Unsafe(UnsafePlan::NotAsGiven { .. }) => Some(
+                "sessions cannot be changed, and a replacement would have another id: leave the differing options \
+                 out, or leave `id` out and name the session"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+fn of_consul(error: &consul::Error) -> Option<String> {
+    let text = error.to_string();
+    if let Some((_, hint)) = BY_TEXT.iter().find(|(part, _)| text.contains(part)) {
+        return Some((*hint).to_owned());
+    }
+    match error {
+        consul::Error::Connect { .. } => {
+            Some("is the agent running there? Set `host` and `port`, or CONSUL_HTTP_ADDR".to_owned())
+        }
+        consul::Error::Timeout { .. } => {
+            Some("the agent is slow or frozen: look at its log, or raise `timeout`".to_owned())
+        }
+        consul::Error::Redirect { .. } | consul::Error::Decode { .. } => {
+            Some("is that Consul's HTTP API, or a proxy before it?".to_owned())
+        }
+        error if error.is_denied() => Some(denied(error.call().map_or("", |call| &call.path)).to_owned()),
+        _ => None,
+    }
+}
+
+/// The ACL rule that a request needs.
+fn denied(path: &str) -> &'static str {
+    match path.strip_prefix("/v1/").and_then(|path| path.split(['/', '?']).next()) {
+        Some("session") => "the token needs `session \"NODE\" { policy = \"write\" }` for the session's node",
+        Some("agent") => {
+            "to ask the agent for its node's name the token needs agent:read: grant it, or name the `node`"
+        }
+        Some("kv") => "the token needs key:read where locks are looked for: see `lock_prefix`",
+        _ => "the token's rights do not reach that far",
+    }
+}

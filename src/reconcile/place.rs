@@ -1,0 +1,33 @@
+//! Settles where a session lives, before anything is compared.
+
+use crate::consul::{Client, Query};
+
+use super::Error;
+
+/// `node`, or the agent's own node where it is `None`: only then is the agent asked, which takes `agent:read`.
+///
+/// # Errors
+/// [`Error::NeedsNode`] where the agent is in another datacenter, or what the agent answered.
+pub fn node_or_own(client: &Client, query: &Query, node: Option<String>) -> Result<String, Error> {
+    if let Some(node) = node {
+        return Ok(node);
+    }
+    let agent = client.agent().read_self()?.config;
+    match &query.datacenter {
+        Some(wanted) if *wanted != agent.datacenter => {
+            Err(Error::NeedsNode { own: agent.datacenter, wanted: wanted.clone() })
+        }
+        _ => Ok(agent.node_name),
+    }
+}
+
+/// Refuses a partition that Consul would ignore: its open source edition does, without a word. Asks the agent only
+/// where a partition is named.
+///
+/// # Errors
+/// [`Error::NeedsEnterprise`], or what the agent answered; it takes `agent:read`.
+pub fn trust_partition(client: &Client, query: &Query) -> Result<(), Error> {
+    let Some(partition) = query.partition.clone() else { return Ok(()) };
+    let agent = client.agent().read_self()?.config;
+    if agent.is_enterprise() { Ok(()) } else { Err(Error::NeedsEnterprise { version: agent.version, partition }) }
+}
