@@ -22,11 +22,13 @@
 //! | [`consul`] | the blocking HTTP client; knows nothing of plans | `duration` |
 //! | [`plan`] | pure: the difference between desired and observed, and what is too dangerous to do | `object` |
 //! | [`reconcile`] | the input and output around a plan: observe, apply | `plan`, `object`, `consul` |
+//! | [`ansible`] | a face: the module protocol | all above |
 //!
 //! `tests/import_law.rs` reads the `use crate::` lines against this table.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod ansible;
 pub mod consul;
 pub mod duration;
 pub mod object;

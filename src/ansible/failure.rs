@@ -1,0 +1,130 @@
+//! What a module answers where it fails.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::consul::{self, ConfigError};
+use crate::object::Refused;
+use crate::plan::UnsafePlan;
+use crate::reconcile;
+
+use super::call::Call;
+
+/// The answer of a module that failed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(title = "Result of a module that failed")]
+pub struct Failure {
+    /// Always true.
+    failed: bool,
+    /// Whether anything was changed before it failed.
+    changed: bool,
+    /// What was being done, to what, what Consul said, and what to try.
+    pub(super) msg: String,
+    /// The kind of failure, for programs.
+    reason: Reason,
+    /// The options as they were understood. Secret ones are not shown.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    invocation: Value,
+}
+
+/// The kind of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Reason {
+    /// The arguments make no sense. Nothing was sent.
+    Arguments,
+    /// No answer from the agent.
+    Unreachable,
+    /// The token does not allow it, or does not show enough.
+    Denied,
+    /// Consul answered with an error.
+    Consul,
+    /// What has to exist does not.
+    NotFound,
+    /// A session exists with other properties.
+    Drifted,
+    /// A session holds locks.
+    LocksHeld,
+    /// The world moved meanwhile.
+    Stale,
+    /// This program has a fault.
+    Internal,
+}
+
+impl Failure {
+    /// A fault in the arguments.
+    pub(super) fn arguments(msg: impl Into<String>) -> Self {
+        Self::new(Reason::Arguments, msg)
+    }
+
+    /// A fault in this program.
+    pub(super) fn internal(msg: impl Into<String>) -> Self {
+        Self::new(Reason::Internal, msg)
+    }
+
+    fn new(reason: Reason, msg: impl Into<String>) -> Self {
+        Self { failed: true, changed: false, msg: msg.into(), reason, invocation: Value::Null }
+    }
+
+    /// The same, with the options and without secrets.
+    pub(super) fn masked(self, call: &Call, invocation: Value) -> Self {
+        Self { msg: call.mask(&self.msg), invocation, ..self }
+    }
+
+    /// Writes it as JSON.
+    pub(super) fn write(&self, output: &mut Vec<u8>) {
+        if serde_json::to_writer(&mut *output, self).is_err() {
+            output.extend_from_slice(br#"{"failed": true, "changed": false, "msg": "the failure cannot be written"}"#);
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(error: Refused) -> Self {
+        Self::arguments(error.to_string())
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::arguments(error.to_string())
+    }
+}
+
+impl From<consul::Error> for Failure {
+    fn from(error: consul::Error) -> Self {
+        reconcile::Error::from(error).into()
+    }
+}
+
+impl From<reconcile::Error> for Failure {
+    fn from(error: reconcile::Error) -> Self {
+        let hint = error.hint().map_or_else(String::new, |hint| format!(". {}", capitalized(&hint)));
+        Self { changed: error.wrote(), ..Self::new(reason(&error), format!("{error}{hint}")) }
+    }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
+fn reason(error: &reconcile::Error) -> Reason {
+    use reconcile::Error as E;
+    match error {
+        E::Consul(error) if error.is_denied() => Reason::Denied,
+        E::Consul(consul::Error::Config(_)) | E::Refused(_) | E::NeedsNode { .. } | E::NeedsEnterprise { .. } => {
+            Reason::Arguments
+        }
+        E::Consul(error) if error.status().is_none() => Reason::Unreachable,
+        E::Unsafe(UnsafePlan::NotFound { .. }) | E::NoNode { .. } | E::NoCheck { .. } => Reason::NotFound,
+        E::Unsafe(UnsafePlan::LocksHeld { .. }) => Reason::LocksHeld,
+        E::Unsafe(_) => Reason::Drifted,
+        E::Blind { .. } => Reason::Denied,
+        E::Stale { .. } => Reason::Stale,
+        E::Interrupted { source, .. } => reason(source),
+        _ => Reason::Consul,
+    }
+}

@@ -1,0 +1,140 @@
+//! A face: the protocol of Ansible's binary modules. JSON arguments in, one JSON object out, whatever happens.
+
+mod call;
+mod coerce;
+mod connection;
+pub mod consul_session;
+mod failure;
+mod input;
+mod schemas;
+mod spec;
+
+use std::io::Write;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use call::Call;
+pub use failure::{Failure, Reason};
+pub use schemas::schemas;
+use spec::Spec;
+
+/// The modules that there are.
+pub const MODULES: &[&str] = &[consul_session::NAME];
+
+/// Whether `program`, a path, bears a module's name, so that it is to behave as that module.
+pub fn is_module(program: &str) -> bool {
+    input::of_program(program).is_some()
+}
+
+/// What every module gives.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Common {
+    /// Whether anything was changed; in check mode, whether anything would be.
+    pub changed: bool,
+    /// What somebody should know although it is no error.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// The options as they were understood. Secret ones are not shown.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub invocation: Value,
+}
+
+/// An old way of writing that will not be understood for ever.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Deprecation {
+    /// What to write instead.
+    pub msg: String,
+    /// The version of Lictor that will refuse it.
+    pub version: String,
+}
+
+/// What differs, as Ansible shows it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Diff {
+    /// What it is, before.
+    pub before_header: String,
+    /// What it is, after.
+    pub after_header: String,
+    /// As it was.
+    pub before: Value,
+    /// As it is.
+    pub after: Value,
+}
+
+/// Runs a module and prints its result. Returns the exit code: 0, or 1 where it failed.
+///
+/// The module's name is the one in the arguments (`_ansible_module_name`), else `name`, else the program's own.
+/// The arguments are read from `file`; where that is `None` or `-`, from standard input.
+pub fn run(name: Option<&str>, program: &str, file: Option<&str>) -> u8 {
+    answer_panics();
+    let mut output = Vec::new();
+    let code = match input::read(file).and_then(|text| answer(name, program, &text, &mut output)) {
+        Ok(()) => 0,
+        Err(failure) => {
+            output.clear();
+            failure.write(&mut output);
+            1
+        }
+    };
+    print(&output);
+    code
+}
+
+/// Runs the module that `text`, the arguments, is for, and writes its result.
+fn answer(name: Option<&str>, program: &str, text: &[u8], output: &mut Vec<u8>) -> Result<(), Failure> {
+    let arguments = input::parse(text)?;
+    match input::module_name(&arguments, name, program)?.as_str() {
+        consul_session::NAME => module(&consul_session::spec(), arguments, output, consul_session::run),
+        other => Err(Failure::arguments(format!("there is no module {other:?} here, only: {}", MODULES.join(", ")))),
+    }
+}
+
+/// Runs one module: arguments to options, options to result, and nothing secret in either outcome.
+fn module<O: DeserializeOwned, R: Serialize + AsMut<Common>>(
+    spec: &Spec,
+    arguments: Map<String, Value>,
+    output: &mut Vec<u8>,
+    run: fn(O, &Call, Variables<'_>) -> Result<R, Failure>,
+) -> Result<(), Failure> {
+    let variables = &|name: &str| std::env::var(name).ok();
+    let call = Call::new(spec, &arguments);
+    let mut invocation = Value::Null;
+    let answer = || -> Result<(), Failure> {
+        let coerced = coerce::coerce(spec, arguments, variables).map_err(Failure::arguments)?;
+        invocation = call.invocation(spec, &coerced);
+        let options = serde_json::from_value(Value::Object(coerced)).map_err(|e| Failure::arguments(e.to_string()))?;
+        let mut result = run(options, &call, variables)?;
+        let common = result.as_mut();
+        common.invocation = invocation.take();
+        common.warnings = common.warnings.iter().map(|warning| call.mask(warning)).collect();
+        serde_json::to_writer(output, &result).map_err(|error| Failure::arguments(error.to_string()))
+    };
+    answer().map_err(|failure| failure.masked(&call, invocation))
+}
+
+/// Looks up an environment variable.
+type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Makes a panic end the program with a JSON object on standard output, as every other failure does.
+pub fn answer_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
+        let mut output = Vec::new();
+        Failure::internal(format!("this program has a fault{place}: please report it with the task's options"))
+            .write(&mut output);
+        print(&output);
+        std::process::exit(1);
+    }));
+}
+
+fn print(output: &[u8]) {
+    let mut stdout = std::io::stdout().lock();
+    // Nobody is left to tell where standard output is closed.
+    let _ = stdout.write_all(output).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
+}

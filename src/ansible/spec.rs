@@ -1,0 +1,110 @@
+//! The options of a module: their names, types, choices. Read off the JSON Schema of the very type that the
+//! arguments are parsed into, so that there is one list of them.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value};
+
+/// The options of a module, by name, in the order of their fields.
+#[derive(Debug)]
+pub(super) struct Spec {
+    pub module: &'static str,
+    pub options: Vec<(String, OptionSpec)>,
+}
+
+/// One option.
+#[derive(Debug)]
+pub(super) struct OptionSpec {
+    pub kind: Kind,
+    /// The values that it may take; empty for any.
+    pub choices: Vec<String>,
+    /// What it is where it is not given, unless the environment says otherwise.
+    pub default: Value,
+    /// True where its value must not be seen.
+    pub secret: bool,
+}
+
+/// An option's type, by the name that Ansible has for it in messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Str,
+    /// A `str` in which `~` and `$VARIABLE` are expanded.
+    Path,
+    Int,
+    Bool,
+    /// A text or a number.
+    Duration,
+    /// A list of `str`.
+    StrList,
+    /// A list of `str` or `dict`.
+    RawList,
+}
+
+/// The extension keyword that marks a secret in a schema.
+const SECRET: &str = "x-no-log";
+
+/// The extension keyword that marks a path in a schema.
+const PATH: &str = "x-path";
+
+/// The extension keyword that names the variables which an option's value may come from.
+const ENVIRONMENT: &str = "x-env";
+
+impl Spec {
+    pub fn of<T: JsonSchema>(module: &'static str) -> Self {
+        let schema = SchemaGenerator::default().into_root_schema_for::<T>();
+        let options = properties(&schema).map(|(name, schema)| (name.clone(), OptionSpec::of(schema))).collect();
+        Self { module, options }
+    }
+
+    pub fn get(&self, name: &str) -> Option<&OptionSpec> {
+        self.options.iter().find(|(option, _)| option == name).map(|(_, spec)| spec)
+    }
+}
+
+fn properties(schema: &Schema) -> impl Iterator<Item = (&String, &Value)> {
+    schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::iter)
+}
+
+impl OptionSpec {
+    fn of(schema: &Value) -> Self {
+        let marked = |mark: &str| schema.get(mark) == Some(&Value::Bool(true));
+        let types: Vec<&str> = match schema.get("type") {
+            Some(Value::String(one)) => vec![one],
+            Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).filter(|t| *t != "null").collect(),
+            _ => Vec::new(),
+        };
+        let kind = match types.as_slice() {
+            ["boolean"] => Kind::Bool,
+            ["integer"] => Kind::Int,
+            ["string", "number"] => Kind::Duration,
+            ["array"] if schema.pointer("/items/type") == Some(&Value::from("string")) => Kind::StrList,
+            ["array"] => Kind::RawList,
+            _ if marked(PATH) => Kind::Path,
+            _ => Kind::Str,
+        };
+        let mut choices = choices(schema);
+        choices.sort();
+        let default = if schema.get(ENVIRONMENT).is_some() { None } else { schema.get("default").cloned() };
+        Self { kind, choices, default: default.unwrap_or_default(), secret: marked(SECRET) }
+    }
+}
+
+/// The values that a schema names: each a `const` among alternatives.
+fn choices(schema: &Value) -> Vec<String> {
+    let alternatives = ["oneOf", "anyOf"].into_iter().filter_map(|word| schema.get(word)?.as_array()).flatten();
+    let own = schema.get("const").and_then(Value::as_str).map(ToOwned::to_owned);
+    alternatives.flat_map(choices).chain(own).collect()
+}
+
+impl Kind {
+    /// What Ansible calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Str => "str",
+            Self::Path => "path",
+            Self::Int => "int",
+            Self::Bool => "bool",
+            Self::Duration => "duration",
+            Self::StrList | Self::RawList => "list",
+        }
+    }
+}
