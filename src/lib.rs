@@ -23,12 +23,15 @@
 //! | [`plan`] | pure: the difference between desired and observed, and what is too dangerous to do | `object` |
 //! | [`reconcile`] | the input and output around a plan: observe, apply | `plan`, `object`, `consul` |
 //! | [`ansible`] | a face: the module protocol | all above |
+//! | `cli` | a face: the commands (feature `cli`) | all above, but no other face |
 //!
 //! `tests/import_law.rs` reads the `use crate::` lines against this table.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
 pub mod ansible;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod consul;
 pub mod duration;
 pub mod object;

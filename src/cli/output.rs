@@ -1,0 +1,68 @@
+//! Results: a table on a terminal, tab-separated lines elsewhere, JSON where asked for.
+
+use std::io::{self, IsTerminal, Write};
+
+use clap::{Args, ValueEnum};
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use super::error::CliError;
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Output {
+    /// How to print the result
+    #[arg(short = 'o', long = "output", global = true, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table on a terminal, tab-separated lines elsewhere
+    Text,
+    /// One JSON document
+    Json,
+}
+
+impl Output {
+    /// Prints `value` as JSON, or else as `rows` under `headings`.
+    pub fn rows<T: Serialize>(
+        self,
+        value: &T,
+        headings: &[&str],
+        rows: impl IntoIterator<Item = Vec<String>>,
+    ) -> Result<(), CliError> {
+        let mut stdout = io::BufWriter::new(io::stdout().lock());
+        let written = match self.format {
+            Format::Json => json(&mut stdout, value),
+            Format::Text if io::stdout().is_terminal() => {
+                let mut table = Table::new();
+                table.load_style(presets::NOTHING);
+                table.set_header(headings.iter().map(|heading| heading.to_uppercase()).collect::<Vec<_>>());
+                table.add_rows(rows);
+                table.lines().try_for_each(|line| writeln!(stdout, "{}", line.trim_end()))
+            }
+            Format::Text => rows.into_iter().try_for_each(|row| writeln!(stdout, "{}", row.join("\t"))),
+        };
+        written.and_then(|()| stdout.flush()).map_err(unprinted)
+    }
+
+    /// Prints `value` as JSON, or else `text`.
+    pub fn text<T: Serialize>(self, value: &T, text: &str) -> Result<(), CliError> {
+        let mut stdout = io::stdout().lock();
+        match self.format {
+            Format::Json => json(&mut stdout, value),
+            Format::Text => writeln!(stdout, "{text}"),
+        }
+        .map_err(unprinted)
+    }
+}
+
+fn json<T: Serialize>(output: &mut impl Write, value: &T) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *output, value)?;
+    writeln!(output)
+}
+
+pub(super) fn unprinted(source: io::Error) -> CliError {
+    CliError::Io { what: "cannot print the result".to_owned(), source }
+}

@@ -1,0 +1,37 @@
+//! `lictor schema`
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+
+use crate::ansible;
+
+use super::error::CliError;
+use super::output::unprinted;
+
+/// Print the JSON Schemas of a module's arguments and result
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Which schema to print
+    #[arg(value_parser = PossibleValuesParser::new(ansible::schemas().map(|(name, _)| name)), required_unless_present = "dir")]
+    name: Option<String>,
+    /// Write all of them into this folder, as NAME.json
+    #[arg(long, value_name = "FOLDER", conflicts_with = "name")]
+    dir: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
+    for (name, schema) in ansible::schemas() {
+        let text = format!("{:#}\n", schema.as_value());
+        if let Some(dir) = &arguments.dir {
+            let file = dir.join(format!("{name}.json"));
+            std::fs::write(&file, text)
+                .map_err(|source| CliError::Io { what: format!("cannot write {}", file.display()), source })?;
+        } else if arguments.name.as_deref() == Some(name) {
+            std::io::stdout().lock().write_all(text.as_bytes()).map_err(unprinted)?;
+        }
+    }
+    Ok(())
+}

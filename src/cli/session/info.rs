@@ -1,0 +1,37 @@
+//! `lictor session info`
+
+use clap::Args;
+
+use crate::cli::connect::Connect;
+use crate::cli::error::CliError;
+use crate::cli::output::Output;
+use crate::object::SessionId;
+use crate::reconcile;
+
+/// Show the session of an id, or those of a name on one node
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// A session's id, or its name
+    session: String,
+    /// The node, for a name [default: the agent's own]
+    #[arg(long)]
+    node: Option<String>,
+}
+
+pub(super) fn run(arguments: Arguments, output: Output, connect: Connect) -> Result<(), CliError> {
+    let (client, query) = connect.open()?;
+    let wanted = &arguments.session;
+    let found = match SessionId::parse(wanted) {
+        Ok(id) => client.session().read(id.as_str(), &query)?.0.into_iter().collect(),
+        Err(_) => {
+            let node = reconcile::node_or_own(&client, &query, arguments.node)?;
+            let mut sessions = client.session().list_node(&node, &query)?;
+            sessions.retain(|session| session.name == *wanted);
+            sessions
+        }
+    };
+    if found.is_empty() {
+        return Err(CliError::NotFound(format!("there is no session '{wanted}', or the token may not see it")));
+    }
+    super::table::print(found, output)
+}

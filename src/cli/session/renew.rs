@@ -1,0 +1,29 @@
+//! `lictor session renew`
+
+use clap::Args;
+
+use crate::cli::connect::Connect;
+use crate::cli::error::CliError;
+use crate::cli::output::Output;
+use crate::object::SessionId;
+
+/// Start the TTL of sessions anew
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The sessions' ids
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+}
+
+pub(super) fn run(arguments: &Arguments, output: Output, connect: Connect) -> Result<(), CliError> {
+    let ids = arguments.ids.iter().map(|id| SessionId::parse(id)).collect::<Result<Vec<_>, _>>()?;
+    let (client, query) = connect.open()?;
+    let mut renewed = Vec::new();
+    for id in ids {
+        match client.session().renew(id.as_str(), &query)? {
+            Some(session) => renewed.push(session),
+            None => return Err(CliError::NotFound(format!("there is no session {id}: it has ended"))),
+        }
+    }
+    super::table::print(renewed, output)
+}

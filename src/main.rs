@@ -1,0 +1,14 @@
+//! The `lictor` command. Under a module's own name it is that module, as Ansible calls it.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let program = arguments.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
+    if lictor::ansible::is_module(&program) {
+        let file = arguments.get(1).map(|file| file.to_string_lossy().into_owned());
+        return ExitCode::from(lictor::ansible::run(None, &program, file.as_deref()));
+    }
+    lictor::cli::run(arguments)
+}
