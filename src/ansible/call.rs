@@ -11,6 +11,10 @@ use super::spec::Spec;
 /// What Ansible shows in place of a secret option's value.
 const NOT_SHOWN: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
 
+/// The shortest text that is masked where it appears inside another, in bytes. To mask a single letter would hide
+/// nothing, and leave no message that can be read.
+const SHORTEST: usize = 4;
+
 /// One call of a module.
 #[derive(Debug, Default)]
 pub(super) struct Call {
@@ -54,7 +58,7 @@ impl Call {
     }
 
     fn hide_text(&self, text: &str) {
-        if !text.is_empty() {
+        if text.len() >= SHORTEST {
             self.secrets.borrow_mut().push(Secret::new(text));
         }
     }

@@ -105,7 +105,9 @@ impl Client {
             };
             // Jitter, so that the modules of many hosts do not come back as one.
             let rest = pause.mul_f64(fastrand::f64());
-            if !error.is_retryable(request.is_repeatable()) || start.elapsed() + rest >= self.inner.timeout {
+            // A connection that breaks is not tried again here: what answers like that is mostly no Consul at all.
+            let again = error.status().is_some() && error.is_retryable(request.is_repeatable());
+            if !again || start.elapsed() + rest >= self.inner.timeout {
                 return Err(error);
             }
             std::thread::sleep(rest);
@@ -114,7 +116,10 @@ impl Client {
     }
 
     fn try_once(&self, request: &Request, timeout: Duration) -> Result<Response, Error> {
-        let response = self.inner.transport.send(request, timeout)?;
+        let response = self.inner.transport.send(request, timeout).map_err(|error| match error {
+            Error::Timeout { call, .. } => Error::Timeout { call, after: self.inner.timeout },
+            error => error,
+        })?;
         match response.status {
             200..=299 => Ok(response),
             status @ 300..=399 => Err(Error::Redirect {

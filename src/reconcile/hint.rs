@@ -23,13 +23,17 @@ const BY_TEXT: &[(&str, &str)] = &[
         "UnknownIssuer",
         "the agent's certificate is signed by an authority that is not trusted here: name it with `ca_path`",
     ),
-    ("Expired", "the agent's certificate has expired: renew it"),
+    ("certificate expired", "the agent's certificate has expired: renew it"),
     (
-        "NotValidForName",
+        "certificate not valid for name",
         "the certificate is for another name: set `tls_server_name` (a Consul server's is server.DATACENTER.consul)",
     ),
-    ("CertificateRequired", "the agent asks for a client certificate: set `client_cert` and `client_key`"),
-    ("InvalidMessage", "the agent does not speak TLS on this port: set `scheme: http`, or take the https port"),
+    (
+        "alert: BadCertificate",
+        "the agent does not accept our certificate, or asks for one: set `client_cert` and `client_key`",
+    ),
+    ("alert: CertificateRequired", "the agent asks for a client certificate: set `client_cert` and `client_key`"),
+    ("corrupt message", "the agent does not speak TLS on this port: set `scheme: http`, or take the https port"),
 ];
 
 impl Error {

@@ -59,8 +59,7 @@ impl Transport {
                 (ureq::Agent::with_parts(settings.build(), connector, Nowhere), "http://localhost".to_owned())
             }
             Address::Tcp { https: false, .. } => {
-                let agent =
-                    ureq::Agent::with_parts(settings.build(), TcpConnector::default(), DefaultResolver::default());
+                let agent = ureq::Agent::with_parts(settings.build(), TcpConnector::default(), Lookup(None));
                 (agent, config.address.to_string())
             }
             Address::Tcp { https: true, port, .. } => {
@@ -68,14 +67,14 @@ impl Transport {
                 let connector = ().chain(TcpConnector::default()).chain(RustlsConnector::default());
                 let real = config.address.to_string();
                 match &config.tls.server_name {
-                    None => (ureq::Agent::with_parts(settings, connector, DefaultResolver::default()), real),
+                    None => (ureq::Agent::with_parts(settings, connector, Lookup(None)), real),
                     // ureq verifies the URI's host: put the name there, and resolve the real address beside it.
                     Some(name) => {
                         let uri: http::Uri = real.parse().map_err(|_| invalid("host", &real))?;
                         let base = format!("https://{name}:{port}");
                         base.parse::<http::Uri>().map_err(|_| invalid("tls_server_name", name))?;
                         host = uri.authority().map(ToString::to_string);
-                        (ureq::Agent::with_parts(settings, connector, Elsewhere(uri)), base)
+                        (ureq::Agent::with_parts(settings, connector, Lookup(Some(uri))), base)
                     }
                 }
             }
@@ -176,6 +175,7 @@ fn classify(error: ureq::Error, call: Box<Call>, after: Duration) -> Error {
         error @ (ureq::Error::ConnectionFailed | ureq::Error::Tls(_) | ureq::Error::Rustls(_)) => {
             connect(error.into(), call)
         }
+        ureq::Error::Other(error) if error.is::<LookupError>() => connect(error, call),
         ureq::Error::Io(error) => match error.kind() {
             ErrorKind::ConnectionRefused
             | ErrorKind::HostUnreachable
@@ -190,13 +190,15 @@ fn classify(error: ureq::Error, call: Box<Call>, after: Duration) -> Error {
     }
 }
 
-/// True for what TLS says before anything was sent: the agent's certificate, or no TLS at all at the other end.
+/// True for what TLS says before the agent has read anything: a certificate, on either side, that is not accepted, or
+/// no TLS at all at the other end.
 fn of_handshake(error: &std::io::Error) -> bool {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     matches!(
         tls,
         Some(
-            rustls::Error::InvalidCertificate(_)
+            rustls::Error::AlertReceived(_)
+                | rustls::Error::InvalidCertificate(_)
                 | rustls::Error::InvalidMessage(_)
                 | rustls::Error::NoCertificatesPresented
                 | rustls::Error::PeerIncompatible(_)
@@ -221,17 +223,26 @@ impl Resolver for Nowhere {
     }
 }
 
-/// A resolver that looks up this address, whatever the URI says.
+/// A resolver that looks up the URI's host, or this one in its place, and says so where that fails.
 #[derive(Debug)]
-struct Elsewhere(http::Uri);
+struct Lookup(Option<http::Uri>);
 
-impl Resolver for Elsewhere {
+/// The name could not be looked up.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct LookupError(std::io::Error);
+
+impl Resolver for Lookup {
     fn resolve(
         &self,
-        _: &http::Uri,
+        uri: &http::Uri,
         config: &ureq::config::Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        DefaultResolver::default().resolve(&self.0, config, timeout)
+        let uri = self.0.as_ref().unwrap_or(uri);
+        DefaultResolver::default().resolve(uri, config, timeout).map_err(|error| match error {
+            ureq::Error::Io(error) => ureq::Error::Other(Box::new(LookupError(error))),
+            error => error,
+        })
     }
 }

@@ -1,0 +1,214 @@
+//! A real Consul agent on loopback, for one test or for a whole suite.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A real `consul agent -dev`. It ends when this is dropped, and when the test's process ends in whatever way: a
+/// shell holds the other end of a pipe, and stops the agent by its own process id once the pipe closes.
+#[derive(Debug)]
+pub struct Agent {
+    keeper: Child,
+    port: u16,
+    /// Its node's name.
+    pub node: String,
+    /// The other ports: serf lan, serf wan, server.
+    pub ports: Vec<u16>,
+    token: Option<String>,
+    folder: Arc<TempDir>,
+}
+
+/// What the agent is to be like, beside the defaults.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Its configuration, merged over `-dev`'s.
+    pub config: Value,
+    /// Its node's name; `node1` where it is `None`.
+    pub node: Option<String>,
+    /// A token that may do everything, where ACLs are on.
+    pub token: Option<String>,
+}
+
+impl Agent {
+    /// The agent that the tests of this suite share.
+    pub fn shared() -> &'static Self {
+        static AGENT: OnceLock<Agent> = OnceLock::new();
+        AGENT.get_or_init(|| Self::start(Options::default()))
+    }
+
+    /// Starts an agent of its own.
+    pub fn start(options: Options) -> Self {
+        let consul = super::tool("consul");
+        let folder = Arc::new(TempDir::new().expect("a folder"));
+        let node = options.node.unwrap_or_else(|| "node1".to_owned());
+        let config = folder.path().join("config.json");
+        std::fs::write(&config, if options.config.is_null() { "{}".to_owned() } else { options.config.to_string() })
+            .expect("the configuration");
+        // Another process may take a port between the look and the start: then the agent ends, and says so.
+        for _ in 0..5 {
+            let ports = free_ports(4);
+            let [port, lan, wan, server] = ports[..] else { unreachable!() };
+            let mut command = Command::new("sh");
+            command
+                .args(["-c", "\"$@\" >\"$LOG\" 2>&1 & child=$!; read -r _; kill -9 $child; wait $child", "keeper"])
+                .arg(&consul)
+                .args([
+                    "agent",
+                    "-dev",
+                    "-bind",
+                    "127.0.0.1",
+                    "-client",
+                    "127.0.0.1",
+                    "-dns-port",
+                    "-1",
+                    "-grpc-port",
+                    "-1",
+                ])
+                .args(["-node", &node, "-http-port", &port.to_string(), "-server-port", &server.to_string()])
+                .args(["-serf-lan-port", &lan.to_string(), "-serf-wan-port", &wan.to_string(), "-config-file"])
+                .arg(&config)
+                .env("LOG", folder.path().join("log"))
+                .env("HOME", folder.path())
+                .stdin(Stdio::piped())
+                .stderr(Stdio::null()); // the shell would announce the agent's end
+            let keeper = command.spawn().expect("a shell");
+            let agent = Self {
+                keeper,
+                port,
+                node: node.clone(),
+                ports: ports[1..].to_vec(),
+                token: options.token.clone(),
+                folder: folder.clone(),
+            };
+            if agent.becomes_ready(&folder.path().join("log")) {
+                return agent;
+            }
+        }
+        panic!("no agent started: {}", std::fs::read_to_string(folder.path().join("log")).unwrap_or_default());
+    }
+
+    fn becomes_ready(&self, log: &Path) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(60) {
+            let checks = self.try_get(&format!("/v1/health/node/{}", self.node));
+            let passing = |check: &Value| check["CheckID"] == "serfHealth" && check["Status"] == "passing";
+            if checks.as_ref().and_then(Value::as_array).is_some_and(|checks| checks.iter().any(passing)) {
+                return true;
+            }
+            let said = std::fs::read_to_string(log).unwrap_or_default();
+            if said.contains("address already in use") || said.contains("==> Error") {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        false
+    }
+
+    /// The agent's HTTP address.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// A folder that lives as long as the agent does.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn request(&self, method: &str, path: &str, body: Option<&str>) -> Option<(u16, String)> {
+        let url = format!("http://{}{path}", self.address());
+        let token = self.token.as_deref().unwrap_or_default();
+        let result = match method {
+            "GET" => http().get(&url).header("x-consul-token", token).call(),
+            "DELETE" => http().delete(&url).header("x-consul-token", token).call(),
+            _ => http().put(&url).header("x-consul-token", token).send(body.unwrap_or_default()),
+        };
+        let mut response = result.ok()?;
+        let text = response.body_mut().with_config().limit(u64::MAX).read_to_string().ok()?;
+        Some((response.status().as_u16(), text))
+    }
+
+    fn try_get(&self, path: &str) -> Option<Value> {
+        serde_json::from_str(&self.request("GET", path, None)?.1).ok()
+    }
+
+    /// Reads JSON.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Value {
+        self.try_get(path).unwrap_or_else(|| panic!("GET {path}: {:?}", self.request("GET", path, None)))
+    }
+
+    /// Writes, and gives the answer's text.
+    #[track_caller]
+    pub fn put(&self, path: &str, body: &Value) -> String {
+        let body = if let Value::String(text) = body { text.clone() } else { body.to_string() };
+        let (status, text) = self.request("PUT", path, Some(&body)).expect("an answer");
+        assert_eq!(status, 200, "PUT {path}: {text}");
+        text
+    }
+
+    /// Deletes.
+    pub fn delete(&self, path: &str) {
+        self.request("DELETE", path, None).expect("an answer");
+    }
+
+    /// Creates a session, as anybody may, and gives its id.
+    #[track_caller]
+    pub fn create_session(&self, session: &Value) -> String {
+        let created: Value = serde_json::from_str(&self.put("/v1/session/create", session)).expect("JSON");
+        created["ID"].as_str().expect("an id").to_owned()
+    }
+
+    /// The sessions of this name, the oldest first.
+    #[track_caller]
+    pub fn sessions(&self, name: &str) -> Vec<Value> {
+        let mut sessions = self.get("/v1/session/list").as_array().expect("a list").clone();
+        sessions.retain(|session| session["Name"] == name);
+        sessions.sort_by_key(|session| session["CreateIndex"].as_u64());
+        sessions
+    }
+
+    /// The ids of the sessions of this name, the oldest first.
+    #[track_caller]
+    pub fn session_ids(&self, name: &str) -> Vec<String> {
+        self.sessions(name).iter().map(|session| session["ID"].as_str().expect("an id").to_owned()).collect()
+    }
+
+    /// Locks `key` for a session.
+    #[track_caller]
+    pub fn lock(&self, key: &str, session: &str) {
+        assert_eq!(self.put(&format!("/v1/kv/{key}?acquire={session}"), &json!("x")).trim(), "true");
+    }
+
+    /// Registers a node without an agent, which no other test knows.
+    pub fn external_node(&self, name: &str) {
+        self.put("/v1/catalog/register", &json!({"Node": name, "Address": "127.0.0.1"}));
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}
+
+/// An HTTP client that takes every status as an answer.
+pub fn http() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build()
+        .into()
+}
+
+/// Ports that are free now, all different.
+pub fn free_ports(count: usize) -> Vec<u16> {
+    let listeners: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+    listeners.iter().map(|listener| listener.local_addr().expect("an address").port()).collect()
+}

@@ -1,0 +1,97 @@
+//! A proxy in front of an agent, or in the place of one, that misbehaves on demand.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// What to do with a request.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Let the agent answer.
+    Forward,
+    /// Answer with these bytes, then close.
+    Raw(Vec<u8>),
+    /// Let the agent do it, and close without an answer.
+    ForwardAndClose,
+    /// Never answer.
+    Hang,
+}
+
+/// An answer of this status and body.
+pub fn status(status: u16, body: &str) -> Act {
+    Act::Raw(
+        format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+            .into_bytes(),
+    )
+}
+
+/// A proxy. It ends with the test's process.
+#[derive(Debug)]
+pub struct Proxy {
+    port: u16,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Proxy {
+    /// Starts a proxy to `agent` (an address). `rule` sees each request's method and path, in their order.
+    pub fn start(agent: &str, rule: impl Fn(&str) -> Act + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (rule, agent, log) = (Arc::new(rule), agent.to_owned(), seen.clone());
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (rule, agent, log) = (rule.clone(), agent.clone(), log.clone());
+                std::thread::spawn(move || serve(client, &agent, &*rule, &log));
+            }
+        });
+        Self { port, seen }
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The requests so far: method and path.
+    pub fn seen(&self) -> Vec<String> {
+        self.seen.lock().expect("the log").clone()
+    }
+}
+
+fn serve(mut client: TcpStream, agent: &str, rule: &dyn Fn(&str) -> Act, log: &Mutex<Vec<String>>) -> Option<()> {
+    let mut reader = BufReader::new(client.try_clone().ok()?);
+    let mut head = String::new();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        if line == "\r\n" {
+            break;
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let line = head.lines().next()?.trim_end_matches(" HTTP/1.1").to_owned();
+    log.lock().expect("the log").push(line.clone());
+    match rule(&line) {
+        Act::Raw(bytes) => client.write_all(&bytes).ok(),
+        Act::Hang => {
+            std::thread::sleep(std::time::Duration::from_secs(3600));
+            None
+        }
+        act @ (Act::Forward | Act::ForwardAndClose) => {
+            let mut upstream = TcpStream::connect(agent).ok()?;
+            write!(upstream, "{head}Connection: close\r\n\r\n").ok()?;
+            upstream.write_all(&body).ok()?;
+            let mut answer = Vec::new();
+            upstream.read_to_end(&mut answer).ok()?;
+            if matches!(act, Act::Forward) { client.write_all(&answer).ok() } else { None }
+        }
+    }
+}
