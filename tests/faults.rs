@@ -154,7 +154,7 @@ fn a_replacement_killed_before_its_create_is_simply_done_by_the_next_run() {
     wait.recv_timeout(Duration::from_secs(30)).expect("it came that far");
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(agent.session_ids(&name), [old.clone()]);
+    assert_eq!(agent.session_ids(&name), std::slice::from_ref(&old));
     let next = consul_session(json!({"name": name, "ttl": "30s"})).at(&agent.address()).run().ok();
     assert_eq!((&next["action"], agent.sessions(&name).len()), (&json!("replaced"), 1));
     assert_eq!(agent.sessions(&format!("lictor: replacing {old}")), Vec::<Value>::new());
@@ -175,7 +175,7 @@ fn a_lock_taken_while_a_replacement_is_under_way_is_not_lost() {
     });
     let module = consul_session(json!({"name": name, "ttl": "30s"})).at(&proxy.address());
     module.run().fails_with(&["holds the key", &key]);
-    assert_eq!(agent.session_ids(&name), [old.clone()], "the new one was withdrawn");
+    assert_eq!(agent.session_ids(&name), std::slice::from_ref(&old), "the new one was withdrawn");
     assert_eq!(agent.get(&format!("/v1/kv/{key}"))[0]["Session"], json!(old));
     assert_eq!(agent.sessions(&format!("lictor: replacing {old}")), Vec::<Value>::new());
 }

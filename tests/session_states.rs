@@ -171,7 +171,7 @@ fn a_session_that_holds_locks_is_replaced_only_by_force() {
     let failure = drifted().run().fails_with(&["holds the key", &key, "release"]);
     assert_eq!(failure["reason"], "locks_held");
     drifted().check_mode().run().fails_with(&["holds the key"]);
-    assert_eq!(agent.session_ids(&name), [old.clone()]);
+    assert_eq!(agent.session_ids(&name), [old.as_str()]);
     let elsewhere = drifted().option("lock_prefix", json!(format!("{name}/elsewhere"))).check_mode().run().ok();
     assert_eq!(elsewhere["action"], "replaced", "no lock is looked for outside the prefix");
     let forced = drifted().option("force", json!(true)).run().ok();
@@ -223,7 +223,7 @@ fn an_id_has_to_exist_and_is_never_replaced() {
     assert_eq!((&found["action"], &found["name"]), (&json!("unchanged"), &json!(name)));
     assert_eq!(by_id(json!({"ttl": 30, "name": name})).run().ok()["action"], "unchanged");
     by_id(json!({"ttl": 31, "force": true})).run().fails_with(&["ttl is 30s, not 31s", "another id"]);
-    assert_eq!(agent.session_ids(&name), [id.clone()]);
+    assert_eq!(agent.session_ids(&name), [id.as_str()]);
     let unknown = "00000000-0000-0000-0000-000000000000";
     let failure = by_id(json!({})).option("id", json!(unknown)).run().fails_with(&["there is no session", unknown]);
     assert_eq!(failure["reason"], "not_found");
@@ -285,7 +285,7 @@ fn reads_give_a_list_and_change_nothing() {
             result["sessions"].as_array().unwrap().iter().map(|session| session["ID"].as_str().unwrap().to_owned());
         ids.collect::<Vec<_>>()
     };
-    assert_eq!(read(json!({"state": "info", "id": first})), [first.clone()]);
+    assert_eq!(read(json!({"state": "info", "id": first})), [first.as_str()]);
     assert_eq!(read(json!({"state": "info", "id": "00000000-0000-0000-0000-000000000000"})), Vec::<String>::new());
     assert_eq!(read(json!({"state": "info", "name": name, "node": node})), [first.clone(), second.clone()]);
     assert_eq!(read(json!({"state": "info", "name": name})), Vec::<String>::new(), "not on the agent's own node");

@@ -1,0 +1,188 @@
+//! The commands, as a shell sees them: output, errors, exit codes.
+
+mod support;
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use support::{Agent, unique};
+
+/// Runs `lictor` in an environment that holds the agent's address, and nothing else.
+fn lictor(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lictor"));
+    command.args(arguments).env_clear().env("CONSUL_HTTP_ADDR", Agent::shared().address());
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Standard output of a command that succeeds.
+#[track_caller]
+fn ok(arguments: &[&str]) -> String {
+    let output = lictor(arguments);
+    assert!(output.status.success(), "{output:?}");
+    text(&output.stdout)
+}
+
+/// Exit code and standard error of one that fails, and prints nothing on standard output.
+#[track_caller]
+fn fails(arguments: &[&str]) -> (i32, String) {
+    let output = lictor(arguments);
+    assert_eq!(text(&output.stdout), "");
+    (output.status.code().unwrap(), text(&output.stderr))
+}
+
+fn json_of(arguments: &[&str]) -> Value {
+    serde_json::from_str(&ok(arguments)).unwrap()
+}
+
+#[test]
+fn a_session_by_command_from_its_creation_to_its_end() {
+    let name = unique("cli");
+    let created = ok(&["session", "create", "--name", &name, "--ttl", "30s"]);
+    let id = created.trim_end().strip_prefix("created\t").unwrap().to_owned();
+    assert_eq!(ok(&["session", "create", "--name", &name, "--ttl", "30"]), format!("unchanged\t{id}\n"));
+    let row = format!("{id}\t{name}\tnode1\t30s\t15s\trelease\tserfHealth\n");
+    assert_eq!(ok(&["session", "list", "--name", &name]), row, "off a terminal: one line a session, parted by tabs");
+    assert_eq!(ok(&["session", "list", "--node", "node1", "--name", &name]), row);
+    assert_eq!(ok(&["session", "info", &id]), row);
+    assert_eq!(ok(&["session", "info", &name]), row);
+    assert_eq!(ok(&["session", "renew", &id]), row);
+    assert_eq!(json_of(&["session", "list", "--name", &name, "-o", "json"])[0]["ID"], json!(id));
+    assert_eq!(ok(&["session", "destroy", &id]), format!("destroyed\t{id}\n"));
+    assert_eq!(ok(&["session", "destroy", &id]), "nothing to destroy\n");
+    assert_eq!(fails(&["session", "info", &id]).0, 1);
+    assert_eq!(fails(&["session", "renew", &id]).0, 1);
+}
+
+#[test]
+fn create_goes_through_the_same_engine_as_the_module() {
+    let (agent, name) = (Agent::shared(), unique("engine"));
+    let old = agent.create_session(&json!({"Name": name}));
+    let drifted = ["session", "create", "--name", &name, "--delay", "1s"];
+    let (code, said) = fails(&[&drifted[..], &["--on-drift", "fail"]].concat());
+    assert_eq!(code, 3, "refused as too dangerous");
+    assert!(
+        said.starts_with("error: ") && said.contains("delay is 15s, not 1s") && said.contains("\nhint: "),
+        "{said}"
+    );
+    let key = format!("{name}/lock");
+    agent.lock(&key, &old);
+    let (code, said) = fails(&drifted);
+    assert!(code == 3 && said.contains(&key), "{said}");
+    let forced = lictor(&[&drifted[..], &["--force", "-o", "json"]].concat());
+    let document: Value = serde_json::from_str(&text(&forced.stdout)).unwrap();
+    assert_eq!((&document["action"], &document["destroyed"]), (&json!("replaced"), &json!([old])));
+    assert!(text(&forced.stderr).starts_with("warning: ") && text(&forced.stderr).contains(&key));
+    assert_eq!(ok(&["session", "destroy", "--name", &name]).matches('\t').count(), 1);
+}
+
+#[test]
+fn wrong_usage_is_64_and_never_2() {
+    for arguments in [
+        &["sessions"][..],
+        &["session", "list", "--colour"],
+        &["session", "destroy"],
+        &["session", "info"],
+        &["session", "destroy", "not-a-uuid"],
+        &["session", "create", "--ttl", "soon"],
+        &["session", "create", "--name", "a", "--ttl", "5s"],
+        &["session", "list", "--http-addr", "ftp://a"],
+        &["session", "list", "--client-cert", "a"],
+        &["session", "create", "--name", ""],
+        &["module", "consul_nope"],
+        &[],
+    ] {
+        let (code, said) = fails(arguments);
+        assert!(code == 64 && !said.is_empty(), "{arguments:?}: {code} {said}");
+    }
+}
+
+#[test]
+fn a_failure_is_1_with_what_to_try() {
+    let (code, said) = fails(&["session", "list", "--http-addr", "127.0.0.1:1"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("cannot connect") && said.contains("hint: ") && said.contains("CONSUL_HTTP_ADDR"), "{said}");
+}
+
+#[test]
+fn a_reader_that_stops_reading_is_no_error() {
+    let agent = Agent::shared();
+    let node = unique("many");
+    agent.external_node(&node);
+    for _ in 0..1000 {
+        agent.create_session(&json!({"Node": node, "NodeChecks": [], "Name": "x".repeat(200)}));
+    }
+    let mut child = command(&["session", "list"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), String::new()));
+}
+
+#[test]
+fn on_a_terminal_there_is_a_table() {
+    let name = unique("terminal");
+    ok(&["session", "create", "--name", &name]);
+    let program = format!("'{}' session list --name {name}", env!("CARGO_BIN_EXE_lictor"));
+    // script(1) gives it a terminal.
+    let output = Command::new("script")
+        .args(["-qec", &program, "/dev/null"])
+        .env("CONSUL_HTTP_ADDR", Agent::shared().address())
+        .stdin(Stdio::null())
+        .output()
+        .expect("script, of bsdutils");
+    let shown = text(&output.stdout);
+    assert!(
+        shown.contains("ID") && shown.contains("NAME") && shown.contains(&name) && !shown.contains('\t'),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_module_runs_by_command_and_by_its_own_name() {
+    let options = json!({"state": "list"}).to_string();
+    let run = |mut command: Command| {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(options.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["action"].clone()
+    };
+    assert_eq!(run(command(&["module", "consul_session"])), "read");
+    assert_eq!(run(command(&["module", "consul_session", "-"])), "read");
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("options.json");
+    std::fs::write(&file, &options).unwrap();
+    assert_eq!(json_of(&["module", "consul_session", file.to_str().unwrap()])["action"], "read");
+    for (binary, name) in [
+        (env!("CARGO_BIN_EXE_lictor"), "consul_session"),
+        (env!("CARGO_BIN_EXE_lictor"), "AnsiballZ_consul_session"),
+        (env!("CARGO_BIN_EXE_lictor-module"), "AnsiballZ_consul_session"),
+    ] {
+        let link = folder.path().join(name);
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(binary, &link).unwrap();
+        let mut command = Command::new(&link);
+        command.arg(&file).env_clear().env("CONSUL_HTTP_ADDR", Agent::shared().address());
+        assert_eq!(run(command), "read", "{binary} as {name}");
+    }
+    let missing = lictor(&["module", "consul_session", "/no/such/file"]);
+    let answer: Value = serde_json::from_slice(&missing.stdout).unwrap();
+    assert!(answer["msg"].as_str().unwrap().contains("/no/such/file"));
+}
+
+#[test]
+fn schemas_and_completions_are_printed() {
+    assert_eq!(json_of(&["schema", "consul_session"])["properties"]["state"]["default"], "present");
+    assert!(json_of(&["schema", "consul_session.result"])["$defs"].is_object());
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(ok(&["completions", shell]).contains("session"), "{shell}");
+    }
+    assert!(ok(&["--version"]).starts_with("lictor "));
+}

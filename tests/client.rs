@@ -1,0 +1,99 @@
+//! The client library on a real agent: every call, and what its errors keep.
+
+mod support;
+
+use lictor::consul::{Client, Config, ConfigError, Error, Query, Secret, SessionRequest, Settings};
+use support::{Agent, unique};
+
+fn client() -> Client {
+    let settings = Settings { host: Some(Agent::shared().address()), ..Settings::default() };
+    Client::new(settings.into_config().unwrap()).unwrap()
+}
+
+#[test]
+fn a_session_from_its_creation_to_its_end() {
+    let (client, query, name) = (client(), Query::default(), unique("client"));
+    let api = client.session();
+    let request = SessionRequest { name: Some(name.clone()), ttl: Some("30s".to_owned()), ..SessionRequest::default() };
+    let id = api.create(&request, &query).unwrap();
+    let session = api.read(&id, &query.consistent()).unwrap().0.unwrap();
+    assert_eq!((session.name.as_str(), session.ttl.as_str(), session.lock_delay), (&*name, "30s", 15_000_000_000));
+    assert!(api.list(&query).unwrap().contains(&session));
+    assert!(api.list_node("node1", &query).unwrap().contains(&session));
+    assert_eq!(api.list_node("no-such-node", &query).unwrap(), []);
+    assert_eq!(api.renew(&id, &query).unwrap(), Some(session));
+    api.destroy(&id, &query).unwrap();
+    api.destroy(&id, &query).unwrap(); // no error: it is gone, as asked
+    assert_eq!(api.read(&id, &query).unwrap().0, None);
+    assert_eq!(api.renew(&id, &query).unwrap(), None);
+}
+
+#[test]
+fn a_name_of_any_character_survives() {
+    let (client, query) = (client(), Query::default());
+    for name in ["a b+c%2F/d", "ünïcödé ✓", "\"quoted\\", "a&b=c?d#e"] {
+        let request = SessionRequest { name: Some(name.to_owned()), ..SessionRequest::default() };
+        let id = client.session().create(&request, &query).unwrap();
+        assert_eq!(client.session().read(&id, &query).unwrap().0.unwrap().name, name);
+        Agent::shared().external_node(name);
+        let request =
+            SessionRequest { node: Some(name.to_owned()), node_checks: Some(Vec::new()), ..SessionRequest::default() };
+        let id = client.session().create(&request, &query).unwrap();
+        assert_eq!(client.session().list_node(name, &query).unwrap()[0].id, id, "the node's name in the path");
+        assert_eq!(client.catalog().node(name, &query).unwrap().unwrap().node, name);
+    }
+}
+
+#[test]
+fn the_agent_the_catalog_the_checks_and_the_leader() {
+    let (client, query) = (client(), Query::default());
+    let agent = client.agent().read_self().unwrap().config;
+    assert_eq!((agent.node_name.as_str(), agent.datacenter.as_str(), agent.is_enterprise()), ("node1", "dc1", false));
+    assert!(
+        client.catalog().nodes(&query).unwrap().iter().any(|node| node.node == "node1" && node.datacenter == "dc1")
+    );
+    assert_eq!(client.catalog().node("no-such-node", &query).unwrap(), None);
+    let checks = client.health().node("node1", &query).unwrap();
+    assert!(checks.iter().any(|check| check.check_id == "serfHealth" && check.status == "passing"));
+    let leader = client.status().leader(&query).unwrap().unwrap();
+    assert_eq!(client.status().peers(&query).unwrap(), [leader]);
+    assert!(!client.acl().is_enabled().unwrap());
+}
+
+#[test]
+fn the_keys_that_sessions_hold() {
+    let (client, query, name) = (client(), Query::default(), unique("held"));
+    let agent = Agent::shared();
+    let id = client.session().create(&SessionRequest::default(), &query).unwrap();
+    agent.put(&format!("/v1/kv/{name}/free"), &"x".into());
+    agent.lock(&format!("{name}/held"), &id);
+    let (held, _) = client.kv().locked(&format!("{name}/"), &query).unwrap();
+    let keys: Vec<_> = held.iter().map(|key| (key.key.clone(), key.session.clone().unwrap())).collect();
+    assert_eq!(keys, [(format!("{name}/held"), id)]);
+    assert_eq!(client.kv().locked("no/such/prefix/", &query).unwrap().0, []);
+    assert!(client.kv().may_read("no/such/key", &query).unwrap());
+}
+
+#[test]
+fn an_error_keeps_the_request_the_status_and_consuls_text() {
+    let (client, query) = (client(), Query { datacenter: Some("dc9".to_owned()), ..Query::default() });
+    let error = client.session().list(&query).unwrap_err();
+    let call = error.call().unwrap();
+    assert_eq!((call.method, call.path.as_str()), ("GET", "/v1/session/list?dc=dc9"));
+    assert_eq!((error.status(), error.body()), (Some(500), Some("No path to datacenter")));
+    assert!(!error.is_denied() && !error.is_not_found() && !error.is_retryable(true));
+    let nobody = Settings { host: Some("127.0.0.1:1".to_owned()), ..Settings::default() };
+    let error = Client::new(nobody.into_config().unwrap()).unwrap().session().list(&Query::default()).unwrap_err();
+    assert!(matches!(error, Error::Connect { .. }) && std::error::Error::source(&error).is_some(), "{error:?}");
+}
+
+#[test]
+fn settings_that_cannot_work_fail_before_anything_is_sent() {
+    let token = Settings { token: Some(Secret::new("a b")), ..Settings::default() };
+    let error = token.into_config().unwrap_err();
+    assert!(matches!(error, ConfigError::Invalid { setting: "token", .. }) && !error.to_string().contains("a b"));
+    let half = Settings { client_cert: Some("cert.pem".into()), ..Settings::default() };
+    assert!(half.into_config().unwrap_err().to_string().contains("required together"));
+    let config = Config { timeout: std::time::Duration::from_secs(1), ..Config::default() };
+    assert_eq!(Client::new(config).unwrap().address(), "http://localhost:8500");
+}
