@@ -1,0 +1,62 @@
+# `make` alone lists the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Where cargo builds, and where the results of `build` and `dist` go.
+CARGO_TARGET_DIR ?= target
+DIST := target/dist
+# The names under which Ansible finds the module binary.
+MODULES := consul_session
+# What `dist` builds for: make dist TARGETS=x86_64-unknown-linux-musl
+TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+
+CLI_FLAGS := --locked --release --bin lictor
+MODULE_FLAGS := --locked --profile module --no-default-features --bin lictor-module
+
+.PHONY: help build dist demo test bench schemas deny fmt clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' Makefile
+
+build: ## build both binaries for this machine, into target/dist
+	cargo build $(CLI_FLAGS)
+	cargo build $(MODULE_FLAGS)
+	@install -D -m 755 -t $(DIST) $(CARGO_TARGET_DIR)/release/lictor $(CARGO_TARGET_DIR)/module/lictor-module
+	@for module in $(MODULES); do \
+	  install -D -m 755 $(DIST)/lictor-module $(DIST)/library/$$module; \
+	done
+
+dist: ## build static binaries for x86_64 and aarch64, into target/dist/<target>
+	@LICTOR_TARGETS="$(TARGETS)" scripts/tools.sh dist
+	@PATH="$$(LICTOR_TARGETS='$(TARGETS)' scripts/tools.sh path dist):$$PATH"; \
+	for target in $(TARGETS); do \
+	  (set -x; \
+	   cargo zigbuild $(CLI_FLAGS) --target $$target; \
+	   cargo zigbuild $(MODULE_FLAGS) --target $$target); \
+	  install -D -m 755 -t $(DIST)/$$target \
+	    $(CARGO_TARGET_DIR)/$$target/release/lictor $(CARGO_TARGET_DIR)/$$target/module/lictor-module; \
+	done
+
+demo: ## run a playbook twice against a throw-away Consul: the second run changes nothing
+	@scripts/demo.sh
+
+test: ## run everything that CI runs, with a real Consul and a real Ansible
+	@scripts/test.sh
+
+bench: ## measure side by side with what a user would otherwise run
+	@scripts/bench.sh
+
+schemas: ## write the JSON Schemas anew
+	cargo run --locked -- schema --dir schemas
+
+deny: ## check licences, advisories and sources of the dependencies
+	@cargo deny --version >/dev/null 2>&1 || { \
+	  echo "cargo-deny is not here. Install it: cargo install --locked cargo-deny@0.20.2" >&2; exit 1; }
+	cargo deny check
+
+fmt: ## format the Rust code
+	cargo fmt --all
+
+clean: ## remove what was built (the tools stay: rm -rf .tools)
+	cargo clean
