@@ -14,7 +14,7 @@ TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 CLI_FLAGS := --locked --release --bin lictor
 MODULE_FLAGS := --locked --profile module --no-default-features --bin lictor-module
 
-.PHONY: help build dist demo test bench schemas deny fmt clean
+.PHONY: help build dist demo test bench generate deny fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' Makefile
@@ -47,8 +47,8 @@ test: ## run everything that CI runs, with a real Consul and a real Ansible
 bench: ## measure side by side with what a user would otherwise run
 	@scripts/bench.sh
 
-schemas: ## write the JSON Schemas anew
-	cargo run --locked -- schema --dir schemas
+generate: ## write the JSON Schemas and the references anew
+	LICTOR_GENERATE=1 cargo test --locked --test project
 
 deny: ## check licences, advisories and sources of the dependencies
 	@cargo deny --version >/dev/null 2>&1 || { \

@@ -5,6 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use support::root;
 
 /// What each room may use, beside itself.
@@ -54,11 +55,132 @@ fn each_room_uses_only_what_the_import_law_allows() {
     }
 }
 
+/// Compares a generated file with what it should be; writes it where LICTOR_GENERATE is set (`make generate`).
+fn current(file: &str, wanted: &str) {
+    let path = root().join(file);
+    if std::env::var_os("LICTOR_GENERATE").is_some() {
+        std::fs::write(&path, wanted).unwrap();
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(stored == wanted, "{file} is old: run `make generate`");
+}
+
 #[test]
 fn the_schemas_are_current() {
     for (name, schema) in lictor::ansible::schemas() {
-        let file = root().join(format!("schemas/{name}.json"));
-        let stored = std::fs::read_to_string(&file).unwrap_or_default();
-        assert_eq!(stored, format!("{:#}\n", schema.as_value()), "run `make schemas`: {} is old", file.display());
+        current(&format!("schemas/{name}.json"), &format!("{:#}\n", schema.as_value()));
     }
+}
+
+#[test]
+fn the_reference_of_the_modules_is_current() {
+    let schemas: BTreeMap<_, _> = lictor::ansible::schemas().collect();
+    let options = schemas["consul_session"].as_value();
+    let result = schemas["consul_session.result"].as_value();
+    let page = format!(
+        "# consul_session\n\n{NOTE}## Options\n\n{}\n## Result\n\n{}\n## Result of a module that failed\n\n{}",
+        option_table(&options["properties"]),
+        value_table(&result["$defs"]["SessionResult"]["properties"]),
+        value_table(&result["$defs"]["Failure"]["properties"]),
+    );
+    current("docs/reference/consul_session.md", &page);
+}
+
+const NOTE: &str = "Written by `make generate` from the program itself. JSON Schemas of both stand in `schemas/`.\n\n\
+    A *duration* is a text such as `20s`, `1m30s`, `500ms` (units ns, us, ms, s, m, h), or a number of seconds. Types are\n\
+    converted as Ansible does for its own modules: `\"8500\"`, `\"yes\"`, `\"a,b\"`.\n\n";
+
+fn text_of<'a>(schema: &'a Value, key: &str) -> &'a str {
+    schema[key].as_str().unwrap_or_default()
+}
+
+/// The values that a schema names.
+fn choices(schema: &Value) -> Vec<String> {
+    let alternatives = ["oneOf", "anyOf"].into_iter().filter_map(|word| schema[word].as_array()).flatten();
+    alternatives.flat_map(choices).chain(schema["const"].as_str().map(|value| format!("`{value}`"))).collect()
+}
+
+fn type_of(schema: &Value) -> String {
+    let names: Vec<&str> = match &schema["type"] {
+        Value::String(one) => vec![one],
+        Value::Array(several) => several.iter().filter_map(Value::as_str).filter(|name| *name != "null").collect(),
+        _ => Vec::new(),
+    };
+    let choices = choices(schema);
+    match names.as_slice() {
+        _ if !choices.is_empty() => choices.join(", "),
+        ["string", "number"] => "duration".to_owned(),
+        ["string"] if schema["x-path"] == true => "path".to_owned(),
+        ["string"] => "str".to_owned(),
+        ["integer"] => "int".to_owned(),
+        ["boolean"] => "bool".to_owned(),
+        ["array"] => "list".to_owned(),
+        _ => "dict".to_owned(),
+    }
+}
+
+fn option_table(properties: &Value) -> String {
+    let mut table = "| option | type | default | meaning |\n|---|---|---|---|\n".to_owned();
+    for (name, schema) in properties.as_object().unwrap() {
+        let default = match &schema["default"] {
+            Value::Null => String::new(),
+            Value::String(text) if text.is_empty() => String::new(),
+            Value::String(text) => format!("`{text}`"),
+            other => format!("`{other}`"),
+        };
+        let variable = match text_of(schema, "x-env") {
+            "" => String::new(),
+            name => format!(
+                " Where it is absent: {}.",
+                name.split(", ").map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+            ),
+        };
+        table +=
+            &format!("| `{name}` | {} | {default} | {}{variable} |\n", type_of(schema), text_of(schema, "description"));
+    }
+    table
+}
+
+fn value_table(properties: &Value) -> String {
+    let mut table = "| key | type | meaning |\n|---|---|---|\n".to_owned();
+    for (name, schema) in properties.as_object().unwrap() {
+        table += &format!("| `{name}` | {} | {} |\n", type_of(schema), text_of(schema, "description"));
+    }
+    table
+}
+
+#[test]
+fn the_reference_of_the_commands_is_current() {
+    let mut page = "# Commands\n\nWritten by `make generate` from the program itself.\n\n\
+        Exit codes: 0 done, 1 failed, 3 refused as too dangerous (nothing was written), 64 wrong usage.\n"
+        .to_owned();
+    for verb in [
+        "",
+        "session",
+        "session list",
+        "session info",
+        "session create",
+        "session renew",
+        "session destroy",
+        "module",
+        "schema",
+        "completions",
+    ] {
+        let words: Vec<&str> = verb.split_whitespace().collect();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_lictor"))
+            .args(&words)
+            .arg("--help")
+            .env_clear()
+            .env("COLUMNS", "100")
+            .output()
+            .unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        let help: Vec<&str> = help.lines().map(str::trim_end).collect();
+        page += &format!(
+            "\n## `{}`\n\n```text\n{}\n```\n",
+            ["lictor", verb].join(" ").trim_end(),
+            help.join("\n").trim_end()
+        );
+    }
+    current("docs/reference/commands.md", &page);
 }

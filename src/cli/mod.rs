@@ -17,7 +17,7 @@ use error::{CliError, USAGE};
 
 /// Makes a Consul cluster agree with what was declared: sessions, once and safely.
 #[derive(Debug, Parser)]
-#[command(name = "lictor", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "lictor", version, arg_required_else_help = true)]
 struct Lictor {
     #[command(subcommand)]
     verb: Verb,
