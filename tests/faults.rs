@@ -92,6 +92,40 @@ fn a_create_whose_answer_is_lost_is_not_repeated_and_the_next_run_finds_it() {
 }
 
 #[test]
+fn what_may_have_been_done_is_repeated_only_where_twice_is_as_good_as_once() {
+    let (agent, name) = (Agent::shared(), unique("left-open"));
+    let left_open = |method: &'static str| {
+        let first = std::sync::atomic::AtomicBool::new(true);
+        Proxy::start(&agent.address(), move |line| {
+            if line.starts_with(method) && first.swap(false, SeqCst) {
+                return Act::ForwardAndSay(support::proxy::answer(500, "rpc error making call: stream closed"));
+            }
+            Act::Forward
+        })
+    };
+    let run =
+        |proxy: &Proxy, options: Value| consul_session(options).option("name", json!(name)).at(&proxy.address()).run();
+    run(&left_open("PUT /v1/session/create"), json!({})).fails_with(&["PUT /v1/session/create", "rpc error"]);
+    assert_eq!(agent.sessions(&name).len(), 1, "a create is not repeated: it may have been done, and here it was");
+    assert_eq!(run(&left_open("GET /v1/session/node"), json!({})).ok()["action"], "unchanged");
+    let absent = run(&left_open("PUT /v1/session/destroy"), json!({"state": "absent"}));
+    assert_eq!(absent.ok()["action"], "destroyed");
+}
+
+#[test]
+fn a_consul_that_makes_another_session_than_it_was_asked_for_is_caught() {
+    // As Consul before 1.7 does with options that it does not know.
+    let (agent, name) = (Agent::shared(), unique("other-make"));
+    let body = json!({"Name": name}).to_string();
+    let proxy = Proxy::start(&agent.address(), move |line| {
+        if line.starts_with("PUT /v1/session/create") { Act::Rewrite(body.clone()) } else { Act::Forward }
+    });
+    let module = consul_session(json!({"name": name, "ttl": "30s"})).at(&proxy.address());
+    module.run().fails_with(&["made another session than it was asked for", "ttl is none, not 30s", "1.7"]);
+    assert_eq!(agent.sessions(&name).len(), 0, "it was destroyed again");
+}
+
+#[test]
 fn a_create_that_cannot_be_looked_at_again_says_that_it_was_made() {
     let (agent, name) = (Agent::shared(), unique("unseen"));
     let proxy = Proxy::start(&agent.address(), |line| {

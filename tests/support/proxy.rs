@@ -13,16 +13,22 @@ pub enum Act {
     Raw(Vec<u8>),
     /// Let the agent do it, and close without an answer.
     ForwardAndClose,
+    /// Let the agent do it, and answer with these bytes all the same.
+    ForwardAndSay(Vec<u8>),
+    /// Let the agent answer this body in place of the one that came.
+    Rewrite(String),
     /// Never answer.
     Hang,
 }
 
 /// An answer of this status and body.
 pub fn status(status: u16, body: &str) -> Act {
-    Act::Raw(
-        format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
-            .into_bytes(),
-    )
+    Act::Raw(answer(status, body))
+}
+
+/// The bytes of such an answer.
+pub fn answer(status: u16, body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 /// A proxy. It ends with the test's process.
@@ -79,19 +85,27 @@ fn serve(mut client: TcpStream, agent: &str, rule: &dyn Fn(&str) -> Act, log: &M
     reader.read_exact(&mut body).ok()?;
     let line = head.lines().next()?.trim_end_matches(" HTTP/1.1").to_owned();
     log.lock().expect("the log").push(line.clone());
-    match rule(&line) {
-        Act::Raw(bytes) => client.write_all(&bytes).ok(),
+    let act = rule(&line);
+    match &act {
+        Act::Raw(bytes) => return client.write_all(bytes).ok(),
         Act::Hang => {
             std::thread::sleep(std::time::Duration::from_secs(3600));
-            None
+            return None;
         }
-        act @ (Act::Forward | Act::ForwardAndClose) => {
-            let mut upstream = TcpStream::connect(agent).ok()?;
-            write!(upstream, "{head}Connection: close\r\n\r\n").ok()?;
-            upstream.write_all(&body).ok()?;
-            let mut answer = Vec::new();
-            upstream.read_to_end(&mut answer).ok()?;
-            if matches!(act, Act::Forward) { client.write_all(&answer).ok() } else { None }
+        Act::Rewrite(other) => {
+            head = head.replace(&format!("content-length: {length}"), &format!("content-length: {}", other.len()));
+            body = other.clone().into_bytes();
         }
+        Act::Forward | Act::ForwardAndClose | Act::ForwardAndSay(_) => {}
+    }
+    let mut upstream = TcpStream::connect(agent).ok()?;
+    write!(upstream, "{head}Connection: close\r\n\r\n").ok()?;
+    upstream.write_all(&body).ok()?;
+    let mut answer = Vec::new();
+    upstream.read_to_end(&mut answer).ok()?;
+    match act {
+        Act::ForwardAndClose => None,
+        Act::ForwardAndSay(bytes) => client.write_all(&bytes).ok(),
+        _ => client.write_all(&answer).ok(),
     }
 }
