@@ -87,6 +87,8 @@ fn a_session_is_not_replaced_where_its_locks_cannot_be_seen() {
     narrowed().run().fails_with(&["holds the key", &key]);
     let all = format!("{write} key_prefix \"\" {{ policy = \"read\" }}");
     drifted(&all).run().fails_with(&["holds the key", &key]);
+    let forced = drifted(write).option("force", json!(true)).check_mode().run().ok();
+    assert_eq!(forced["action"], "replaced", "whoever forces it need not see the locks");
     assert_eq!(agent.session_ids(&name), [id]);
     agent.delete(&format!("/v1/kv/{key}"));
     assert_eq!(narrowed().run().ok()["action"], "replaced");
@@ -98,7 +100,7 @@ fn check_mode_says_where_it_cannot_tell() {
     let write = r#"session "node1" { policy = "write" }"#;
     let result = module(json!({"name": name, "node": "node1"}), write).check_mode().run().ok();
     assert_eq!(result["action"], "created");
-    assert!(result["warnings"][0].as_str().unwrap().contains("cannot tell whether the node exists"), "{result}");
+    assert!(result["warnings"][0].as_str().unwrap().contains("cannot tell whether node 'node1' exists"), "{result}");
     let seeing = format!("{write} node \"node1\" {{ policy = \"read\" }}");
     let result = module(json!({"name": name, "node": "node1"}), &seeing).check_mode().run().ok();
     assert_eq!(result.get("warnings"), None);

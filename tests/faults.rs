@@ -48,7 +48,7 @@ fn answers_that_are_not_consuls_are_shown() {
         .fails_with(&["status 403: Permission denied", "session \"NODE\""]);
     list(&always(status(400, "Client sent an HTTP request to an HTTPS server.")).address())
         .run()
-        .fails_with(&["scheme: https"]);
+        .fails_with(&["take https"]);
     let redirect =
         b"HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1:1/elsewhere\r\nContent-Length: 0\r\n\r\n".to_vec();
     list(&always(Act::Raw(redirect)).address())
@@ -167,6 +167,36 @@ fn a_replacement_killed_between_create_and_destroy_is_mended_by_the_next_run() {
     assert_eq!(agent.session_ids(&name), [mended["session_id"].as_str().unwrap()]);
     assert_eq!(agent.sessions(&format!("lictor: replacing {}", old.as_str().unwrap())), Vec::<Value>::new());
     assert_eq!(next()["action"], "unchanged");
+}
+
+#[test]
+fn a_replacement_killed_before_its_note_is_gone_leaves_none_behind() {
+    // On a node of its own: each run on a node takes away the notes that are over.
+    let (agent, name, node) = (Agent::shared(), unique("killed-late"), unique("killed-late"));
+    agent.external_node(&node);
+    let old = agent.create_session(&json!({"Name": name, "Node": node, "NodeChecks": []}));
+    let wish = json!({"name": name, "node": node, "checks": [], "ttl": "30s"});
+    let destroys = std::sync::atomic::AtomicUsize::new(0);
+    let (reached, wait) = std::sync::mpsc::channel();
+    let reached = std::sync::Mutex::new(reached);
+    let proxy = Proxy::start(&agent.address(), move |line| {
+        if line.starts_with("PUT /v1/session/destroy") && destroys.fetch_add(1, SeqCst) == 1 {
+            let _ = reached.lock().unwrap().send(());
+            return Act::Hang;
+        }
+        Act::Forward
+    });
+    let mut child = consul_session(wish.clone()).at(&proxy.address()).spawn();
+    wait.recv_timeout(Duration::from_secs(30)).expect("it came that far");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let note = format!("lictor: replacing {old}");
+    assert_eq!((agent.sessions(&name).len(), agent.sessions(&note).len()), (1, 1));
+    let next = || consul_session(wish.clone()).at(&agent.address());
+    assert_eq!(next().check_mode().run().ok()["action"], "unchanged");
+    assert_eq!(agent.sessions(&note).len(), 1, "check mode writes nothing");
+    assert_eq!(next().run().ok()["action"], "unchanged");
+    assert_eq!(agent.sessions(&note).len(), 0);
 }
 
 #[test]
@@ -295,9 +325,9 @@ fn over_tls_the_agent_is_verified_and_verifies_us() {
     https(identity)
         .option("port", json!(agent.address().rsplit(':').next().unwrap()))
         .run()
-        .fails_with(&["scheme: http"]);
+        .fails_with(&["take http "]);
     let plain = consul_session(json!({"state": "list"})).at(&format!("localhost:{port}"));
-    plain.run().fails_with(&["status 400", "scheme: https"]);
+    plain.run().fails_with(&["status 400", "take https"]);
     let from_env = consul_session(json!({"state": "list"}))
         .env("CONSUL_HTTP_ADDR", &format!("https://localhost:{port}"))
         .env("CONSUL_CACERT", certificates.ca.to_str().unwrap())

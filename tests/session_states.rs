@@ -283,17 +283,35 @@ fn reads_give_a_list_and_change_nothing() {
         assert_eq!((&result["changed"], &result["action"]), (&json!(false), &json!("read")));
         let ids =
             result["sessions"].as_array().unwrap().iter().map(|session| session["ID"].as_str().unwrap().to_owned());
-        ids.collect::<Vec<_>>()
+        ids.collect::<std::collections::BTreeSet<_>>()
     };
-    assert_eq!(read(json!({"state": "info", "id": first})), [first.as_str()]);
-    assert_eq!(read(json!({"state": "info", "id": "00000000-0000-0000-0000-000000000000"})), Vec::<String>::new());
-    assert_eq!(read(json!({"state": "info", "name": name, "node": node})), [first.clone(), second.clone()]);
-    assert_eq!(read(json!({"state": "info", "name": name})), Vec::<String>::new(), "not on the agent's own node");
-    assert_eq!(read(json!({"state": "node", "node": node})), [first.clone(), second.clone(), other.clone()]);
-    assert_eq!(read(json!({"state": "node", "node": node, "name": name})), [first.clone(), second.clone()]);
-    assert_eq!(read(json!({"state": "list", "name": name})), [first.clone(), second.clone()]);
-    assert_eq!(read(json!({"state": "list", "node": node})), [first, second, other.clone()]);
+    let ids = |ids: &[&String]| ids.iter().map(ToString::to_string).collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(read(json!({"state": "info", "id": first})), ids(&[&first]));
+    assert_eq!(read(json!({"state": "info", "id": "00000000-0000-0000-0000-000000000000"})), ids(&[]));
+    assert_eq!(read(json!({"state": "info", "name": name, "node": node})), ids(&[&first, &second]));
+    assert_eq!(read(json!({"state": "info", "name": name})), ids(&[]), "not on the agent's own node");
+    assert_eq!(read(json!({"state": "node", "node": node})), ids(&[&first, &second, &other]));
+    assert_eq!(read(json!({"state": "node", "node": node, "name": name})), ids(&[&first, &second]));
+    assert_eq!(read(json!({"state": "list", "name": name})), ids(&[&first, &second]));
+    assert_eq!(read(json!({"state": "list", "node": node})), ids(&[&first, &second, &other]));
     assert!(read(json!({"state": "list"})).contains(&other));
+}
+
+#[test]
+fn a_session_looks_the_same_however_it_is_read() {
+    let (agent, name) = (Agent::shared(), unique("same"));
+    let odd = format!("{name} \"ServiceChecks\":null, \\ \"NodeChecks\": null");
+    let id = agent.create_session(&json!({"Name": odd, "NodeChecks": null}));
+    let read = |options: Value| {
+        let result = consul_session(options).at(&agent.address()).run().ok();
+        let sessions = result["sessions"].as_array().unwrap().clone();
+        sessions.into_iter().find(|session| session["ID"] == json!(id)).unwrap()
+    };
+    let session = read(json!({"state": "info", "id": id}));
+    assert_eq!((&session["ServiceChecks"], &session["NodeChecks"]), (&json!([]), &json!([])), "never null");
+    for options in [json!({"state": "list"}), json!({"state": "node"}), json!({"state": "list", "name": odd})] {
+        assert_eq!(read(options), session);
+    }
 }
 
 #[test]
@@ -304,6 +322,11 @@ fn the_incumbents_way_to_name_the_node_is_understood_and_deprecated() {
     let result = consul_session(json!({"state": "node", "name": node})).at(&agent.address()).run().ok();
     assert_eq!((result["sessions"].as_array().unwrap().len(), &result["sessions"][0]["ID"]), (1, &json!(id)));
     assert!(result["deprecations"][0]["msg"].as_str().unwrap().contains("'node'"));
+    let both = consul_session(json!({"state": "node", "name": node, "node": node})).at(&agent.address()).run().ok();
+    assert_eq!(both["sessions"].as_array().unwrap().len(), 1, "the node's name written twice is no filter");
+    let other = consul_session(json!({"state": "node", "name": "x", "node": node})).at(&agent.address()).run().ok();
+    assert_eq!(other["sessions"], json!([]));
+    assert!(warning(&other).contains("the older module ignored it"));
 }
 
 #[test]
@@ -333,7 +356,9 @@ fn check_mode_foresees_what_consul_would_refuse() {
     let foresee =
         |options: Value| consul_session(options).option("name", json!(name)).at(&agent.address()).check_mode().run();
     foresee(json!({"node": "no-such-node"})).fails_with(&["there is no node 'no-such-node'"]);
-    foresee(json!({"checks": ["nope"]})).fails_with(&["no check 'nope'", "serfHealth"]);
+    let foreseen = foresee(json!({"checks": ["nope"]})).fails_with(&["no check 'nope'", "serfHealth"]);
+    let real = consul_session(json!({"name": name, "checks": ["nope"]})).at(&agent.address()).run();
+    assert_eq!(real.fails_with(&["Missing check 'nope'"])["reason"], foreseen["reason"]);
     agent.put("/v1/agent/check/register", &json!({"Name": name, "TTL": "1h"})); // critical until somebody says else
     foresee(json!({"checks": [name]})).fails_with(&["critical"]);
     consul_session(json!({"name": name, "checks": [name]})).at(&agent.address()).run().fails_with(&["critical state"]);

@@ -63,7 +63,8 @@ pub struct SessionOptions {
     /// Ids of the node's checks that the session depends on. The default is Consul's own: `serfHealth`, the node is
     /// alive. An empty list means none.
     checks: Option<Vec<String>>,
-    /// The service checks that the session depends on. Needs Consul 1.7 or later.
+    /// The service checks that the session depends on: each an id, or a dict of `id` and `namespace`. Needs Consul 1.7
+    /// or later.
     service_checks: Option<Vec<ServiceCheckOption>>,
     /// The lock-delay: how long the session's keys stay barred after it was lost. 0 to 60s.
     #[schemars(extend("default" = "15s"))]
@@ -135,6 +136,10 @@ pub(super) fn run(mut options: SessionOptions, call: &Call, variable: Variables<
     call.hide(&config);
     let client = Client::new(config)?;
     reconcile::trust_partition(&client, &query)?;
+    // The incumbent asks for both and ignores the name, so that people write the node's name twice.
+    if options.state == State::Node && options.name == options.node {
+        options.name = None;
+    }
     let mut result = match options.state {
         State::Info | State::Node | State::List => options.read(&client, &query)?,
         State::Present | State::Absent => options.reconcile(&client, &query, call)?,
@@ -212,16 +217,24 @@ impl SessionOptions {
         let of_node = |node: &str| api.list_node(node, query);
         let own = || reconcile::node_or_own(client, query, self.node.clone());
         let mut sessions: Vec<SessionEntry> = match (self.state, self.id()?, &self.node) {
-            (State::Info, Some(id), _) => api.read(id.as_str(), query)?.0.into_iter().collect(),
+            (State::List, _, None) if self.name.is_none() => return Ok(SessionResult::of_list(api.list_text(query)?)),
             (State::List, _, None) => api.list(query)?,
             (State::List, _, Some(node)) => of_node(node)?,
+            (State::Info, Some(id), _) => api.read(id.as_str(), query)?.0.into_iter().collect(),
             _ => of_node(&own()?)?,
         };
+        let before = sessions.len();
         if let Some(name) = &self.name {
             sessions.retain(|session| session.name == *name);
         }
-        sessions.sort_by_key(|session| session.create_index);
-        Ok(SessionResult::of_read(sessions))
+        let mut result = SessionResult::of_read(sessions);
+        if self.state == State::Node && result.is_empty() && before > 0 {
+            result.common.warnings.push(format!(
+                "none of the node's {before} sessions has the name that 'name' asks for; the older module ignored it: \
+                 leave it out to read them all"
+            ));
+        }
+        Ok(result)
     }
 
     fn reconcile(&self, client: &Client, query: &Query, call: &Call) -> Result<SessionResult, Failure> {

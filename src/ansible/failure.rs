@@ -111,6 +111,11 @@ fn capitalized(text: &str) -> String {
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
+/// Consul's words for a node or a check that does not exist.
+fn is_missing(body: &str) -> bool {
+    body.starts_with("Missing node registration") || body.starts_with("Missing check")
+}
+
 fn reason(error: &reconcile::Error) -> Reason {
     use reconcile::Error as E;
     match error {
@@ -119,6 +124,7 @@ fn reason(error: &reconcile::Error) -> Reason {
             Reason::Arguments
         }
         E::Consul(error) if error.status().is_none() => Reason::Unreachable,
+        E::Consul(error) if error.body().is_some_and(is_missing) => Reason::NotFound,
         E::Unsafe(UnsafePlan::NotFound { .. }) | E::NoNode { .. } | E::NoCheck { .. } => Reason::NotFound,
         E::Unsafe(UnsafePlan::LocksHeld { .. }) => Reason::LocksHeld,
         E::Unsafe(_) => Reason::Drifted,

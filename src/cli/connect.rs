@@ -27,7 +27,7 @@ pub(super) struct Connect {
     /// The admin partition, with Consul Enterprise [env: CONSUL_PARTITION]
     #[arg(long, global = true, value_name = "NAME")]
     partition: Option<String>,
-    /// A file that holds the ACL token [env: CONSUL_HTTP_TOKEN_FILE]
+    /// A file that holds the ACL token [env: CONSUL_HTTP_TOKEN_FILE; the token itself: CONSUL_HTTP_TOKEN]
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// A PEM file, or a folder of them, with the authorities to trust [env: CONSUL_CACERT, CONSUL_CAPATH]

@@ -14,8 +14,8 @@ use super::output::unprinted;
 /// Print the JSON Schemas of a module's arguments and result
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Which schema to print
-    #[arg(value_parser = PossibleValuesParser::new(ansible::schemas().map(|(name, _)| name)), required_unless_present = "dir")]
+    /// Which schema to print; without one, the names are listed
+    #[arg(value_parser = PossibleValuesParser::new(ansible::schemas().map(|(name, _)| name)))]
     name: Option<String>,
     /// Write all of them into this folder, as NAME.json
     #[arg(long, value_name = "FOLDER", conflicts_with = "name")]
@@ -31,6 +31,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
                 .map_err(|source| CliError::Io { what: format!("cannot write {}", file.display()), source })?;
         } else if arguments.name.as_deref() == Some(name) {
             std::io::stdout().lock().write_all(text.as_bytes()).map_err(unprinted)?;
+        } else if arguments.name.is_none() {
+            writeln!(std::io::stdout().lock(), "{name}").map_err(unprinted)?;
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::config::Config;
 use super::error::{Call, Error};
@@ -87,10 +88,27 @@ impl Client {
     /// Sends `request` and reads the JSON that answers it.
     pub(super) fn read<T: DeserializeOwned>(&self, request: &Request) -> Result<(T, QueryMeta), Error> {
         let response = self.send(request)?;
-        serde_json::from_slice(&response.body).map(|value| (value, response.meta.clone())).map_err(|source| {
-            let shown = response.body.get(..KEPT).unwrap_or(&response.body);
-            Error::Decode { call: self.call(request), body: String::from_utf8_lossy(shown).into_owned(), source }
-        })
+        serde_json::from_slice(&response.body)
+            .map(|value| (value, response.meta.clone()))
+            .map_err(|source| self.undecodable(request, &response.body, source))
+    }
+
+    /// Sends `request` and gives the JSON list that answers it as text, after `change`.
+    pub(super) fn read_text(&self, request: &Request, change: fn(String) -> String) -> Result<Box<RawValue>, Error> {
+        let body = self.send(request)?.body;
+        let undecodable =
+            |body: &[u8], problem: &str| self.undecodable(request, body, serde::de::Error::custom(problem));
+        let text = String::from_utf8(body).map_err(|error| undecodable(error.as_bytes(), "it is not UTF-8"))?;
+        let text = change(text);
+        if !text.trim_start().starts_with('[') {
+            return Err(undecodable(text.as_bytes(), "it is no list"));
+        }
+        serde_json::from_str(&text).map_err(|source| self.undecodable(request, text.as_bytes(), source))
+    }
+
+    fn undecodable(&self, request: &Request, body: &[u8], source: serde_json::Error) -> Error {
+        let shown = body.get(..KEPT).unwrap_or(body);
+        Error::Decode { call: self.call(request), body: String::from_utf8_lossy(shown).into_owned(), source }
     }
 
     /// Sends `request`; again, until the time is up, where that may help and cannot harm.

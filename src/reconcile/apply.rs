@@ -25,6 +25,7 @@ pub(super) fn apply(run: &Reconciler<'_>, plan: Plan, observed: &Observation) ->
         warnings: Vec::new(),
         plan,
     };
+    remove(run, &observed.old_notes);
     if let Some(keep) = &report.plan.keep {
         report.session = Some(renew(run, keep, observed)?);
     }
@@ -73,7 +74,7 @@ fn look_again(run: &Reconciler<'_>, after: &Session, id: &SessionId, before: &Ob
         None => {
             let entries: Vec<SessionEntry> = run.client.session().read(id.as_str(), &query)?.0.into_iter().collect();
             let sessions = entries.iter().map(ObservedSession::try_from).collect::<Result<_, _>>()?;
-            Observation { sessions, entries }
+            Observation { sessions, entries, ..Observation::default() }
         }
     };
     let ours = now.sessions.iter().find(|session| session.id == *id);

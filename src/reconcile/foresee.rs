@@ -36,10 +36,11 @@ pub(super) fn foresee(run: &Reconciler<'_>, plan: Plan, observed: &Observation) 
 fn creatable(run: &Reconciler<'_>, session: &Session) -> Result<Option<String>, Error> {
     session.validate()?;
     let node = &session.node;
-    let unknown = |what: &str| format!("check mode cannot tell whether {what}: the token may not see node '{node}'");
+    let unknown =
+        |what: &str| format!("check mode cannot tell whether {what} on node '{node}', or the token may not see it");
     if run.client.catalog().node(node, run.query)?.is_none() {
         return if run.client.acl().is_enabled()? {
-            Ok(Some(unknown("the node exists")))
+            Ok(Some(format!("check mode cannot tell whether node '{node}' exists, or the token may not see it")))
         } else {
             Err(Error::NoNode { node: node.clone() })
         };

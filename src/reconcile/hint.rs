@@ -11,14 +11,14 @@ const BY_TEXT: &[(&str, &str)] = &[
         "Missing node registration",
         "no such node in this datacenter: check `node` and `datacenter` (names are case-sensitive)",
     ),
-    ("registration", "no such check on this node: give ids from /v1/health/node/NODE, or `checks: []` for none"),
+    ("registration", "no such check on this node: give ids that /v1/health/node/NODE lists"),
     ("critical state", "Consul makes no session that depends on a critical check: mend the check first"),
     ("No path to datacenter", "no such datacenter: `consul catalog datacenters` lists them"),
     ("cross datacenter lock", "this agent is a client: for another datacenter, set `host` to one of its servers"),
     ("Namespaces are a Consul Enterprise feature", "leave `namespace` (and CONSUL_NAMESPACE) out"),
     ("No cluster leader", "the cluster has no leader: `consul operator raft list-peers` shows its servers"),
     ("ACL not found", "the token is unknown here: check `token`, `token_file`, CONSUL_HTTP_TOKEN"),
-    ("HTTP request to an HTTPS server", "the agent speaks TLS: set `scheme: https`"),
+    ("HTTP request to an HTTPS server", "the agent speaks TLS: take https: `scheme`, or a URL for the address"),
     (
         "UnknownIssuer",
         "the agent's certificate is signed by an authority that is not trusted here: name it with `ca_path`",
@@ -33,7 +33,10 @@ const BY_TEXT: &[(&str, &str)] = &[
         "the agent does not accept our certificate, or asks for one: set `client_cert` and `client_key`",
     ),
     ("alert: CertificateRequired", "the agent asks for a client certificate: set `client_cert` and `client_key`"),
-    ("corrupt message", "the agent does not speak TLS on this port: set `scheme: http`, or take the https port"),
+    (
+        "corrupt message",
+        "the agent does not speak TLS on this port: take http (`scheme`, or a URL for the address), or its https port",
+    ),
 ];
 
 impl Error {
@@ -43,10 +46,10 @@ impl Error {
             Self::Consul(error) => of_consul(error),
             Self::Interrupted { source, .. } => source.hint(),
             Self::Unsafe(UnsafePlan::LocksHeld { .. }) => {
-                Some("wait until the lock is free, or set `force: true`, or `on_drift: keep`".to_owned())
+                Some("wait until the lock is free; or replace it all the same with `force`; or keep the session as it is: `on_drift` keep".to_owned())
             }
             Self::Unsafe(UnsafePlan::Drifted { .. }) => {
-                Some("change the task to match, or set `on_drift: replace`".to_owned())
+                Some("ask for the properties that it has, or have it replaced: `on_drift` replace".to_owned())
             }
             Self::Unsafe(UnsafePlan::NotAsGiven { .. }) => Some(
                 "sessions cannot be changed, and a replacement would have another id: leave the differing options \
@@ -64,9 +67,10 @@ fn of_consul(error: &consul::Error) -> Option<String> {
         return Some((*hint).to_owned());
     }
     match error {
-        consul::Error::Connect { .. } => {
-            Some("is the agent running there? Set `host` and `port`, or CONSUL_HTTP_ADDR".to_owned())
-        }
+        consul::Error::Connect { .. } => Some(
+            "is the agent running there? Its address comes from `host` and `port`, --http-addr, or CONSUL_HTTP_ADDR"
+                .to_owned(),
+        ),
         consul::Error::Timeout { .. } => {
             Some("the agent is slow or frozen: look at its log, or raise `timeout`".to_owned())
         }

@@ -32,3 +32,19 @@ pub(super) fn about(entries: &[SessionEntry], replaced: &SessionId) -> Vec<Sessi
         .filter_map(|entry| SessionId::parse(&entry.id).ok())
         .collect()
 }
+
+/// The ids of those of `entries`, all sessions of a node, that are notes about a session which is there no more: the
+/// run that made it was killed after its last but one step.
+pub(super) fn out_of_date(entries: &[SessionEntry]) -> Vec<SessionId> {
+    let exists = |id: &str| entries.iter().any(|entry| entry.id == id);
+    entries
+        .iter()
+        .filter(|entry| {
+            entry
+                .name
+                .strip_prefix(PREFIX)
+                .is_some_and(|replaced| SessionId::parse(replaced).is_ok() && !exists(replaced))
+        })
+        .filter_map(|entry| SessionId::parse(&entry.id).ok())
+        .collect()
+}

@@ -13,6 +13,8 @@ pub(super) struct Observation {
     pub sessions: Vec<ObservedSession>,
     /// The same, as Consul wrote them.
     pub entries: Vec<SessionEntry>,
+    /// Notes of replacements that are over.
+    pub old_notes: Vec<SessionId>,
 }
 
 impl Observation {
@@ -45,8 +47,9 @@ pub(super) fn of_name(
 ) -> Result<Observation, Error> {
     let (entries, meta) = run.client.session().list_node_with_meta(node, query)?;
     complete(&meta, &format!("the sessions of node '{node}'"), &format!("session \"{node}\" = read"))?;
+    let old_notes = note::out_of_date(&entries);
     let (named, others) = entries.into_iter().partition(|entry| Some(entry.name.as_str()) == name);
-    observation(named, &others)
+    Ok(Observation { old_notes, ..observation(named, &others)? })
 }
 
 fn observation(entries: Vec<SessionEntry>, others: &[SessionEntry]) -> Result<Observation, Error> {
@@ -54,7 +57,7 @@ fn observation(entries: Vec<SessionEntry>, others: &[SessionEntry]) -> Result<Ob
     for session in &mut sessions {
         session.replacement_notes = note::about(others, &session.id);
     }
-    Ok(Observation { sessions, entries })
+    Ok(Observation { sessions, entries, old_notes: Vec::new() })
 }
 
 /// A key that nobody has, by whose refusal a token shows that it may not read every key.

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::ansible::call::Call;
@@ -43,9 +44,10 @@ pub struct SessionResult {
     /// For `present` and `absent`: the session.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub(crate) one: Option<OneSession>,
-    /// For `info`, `node` and `list`: the sessions, the oldest first, as Consul has them.
+    /// For `info`, `node` and `list`: the sessions, as Consul has them, in its order.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) sessions: Option<Vec<SessionEntry>>,
+    #[schemars(with = "Option<Vec<SessionEntry>>")]
+    pub(crate) sessions: Option<Sessions>,
     /// What differs, in diff mode: an entry a session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) diff: Option<Vec<Diff>>,
@@ -79,8 +81,31 @@ pub struct OneSession {
     destroyed: Vec<String>,
 }
 
+/// Sessions that were read.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Sessions {
+    /// Taken apart.
+    Entries(Vec<SessionEntry>),
+    /// As JSON text.
+    Text(Box<RawValue>),
+}
+
 impl SessionResult {
     pub(super) fn of_read(sessions: Vec<SessionEntry>) -> Self {
+        Self::of_sessions(Sessions::Entries(sessions))
+    }
+
+    pub(super) fn of_list(sessions: Box<RawValue>) -> Self {
+        Self::of_sessions(Sessions::Text(sessions))
+    }
+
+    /// True where nothing was read.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(&self.sessions, Some(Sessions::Entries(sessions)) if sessions.is_empty())
+    }
+
+    fn of_sessions(sessions: Sessions) -> Self {
         Self {
             common: Common::default(),
             action: Action::Read,
