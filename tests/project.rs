@@ -152,7 +152,8 @@ fn value_table(properties: &Value) -> String {
 #[test]
 fn the_reference_of_the_commands_is_current() {
     let mut page = "# Commands\n\nWritten by `make generate` from the program itself.\n\n\
-        Exit codes: 0 done, 1 failed, 3 refused as too dangerous (nothing was written), 64 wrong usage.\n"
+        Exit codes: 0 done, 1 failed, 3 refused (a session that holds locks, or `--on-drift fail`; nothing was written),\n\
+        64 wrong usage. `lictor module` ends as a module does: 0 or 1, with the reason in its result.\n"
         .to_owned();
     for verb in [
         "",
