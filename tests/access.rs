@@ -161,6 +161,8 @@ fn a_datacenter_counts_for_every_request_of_a_call() {
     assert_eq!(run(json!({"state": "absent", "name": "there", "node": "node2"})).ok()["action"], "destroyed");
     assert_eq!(west.sessions("there").len(), 0);
     run(json!({"name": "there"})).fails_with(&["datacenter 'dc1'", "name a node there"]);
+    let typo = consul_session(json!({"name": "a", "datacenter": "dc9"})).at(&east.address());
+    typo.run().fails_with(&["'dc9'; the datacenters are: dc1, dc2"]);
     let nowhere = consul_session(json!({"name": "a", "node": "n", "datacenter": "dc9"})).at(&east.address());
     nowhere.run().fails_with(&["No path to datacenter", "catalog datacenters"]);
 }
@@ -175,4 +177,39 @@ fn namespaces_and_partitions_are_refused_where_consul_has_none() {
     refused("namespace", &["Consul Enterprise feature", "Leave `namespace`"]);
     refused("partition", &["no admin partitions", "would ignore 'team'"]);
     assert_eq!(agent.sessions("a").len(), 0);
+}
+
+#[test]
+fn duplicates_whose_locks_cannot_be_seen_stay_even_by_force() {
+    let (agent, name) = (guarded(), unique("hidden"));
+    let make = || agent.create_session(&serde_json::json!({"Name": name}));
+    let (first, second) = (make(), make());
+    agent.lock(&format!("{name}/lock"), &second);
+    let write = r#"session "node1" { policy = "write" }"#;
+    let options = json!({"name": name, "node": "node1", "unique": true, "force": true});
+    let result = module(options, write).run().ok();
+    assert_eq!((&result["action"], &result["destroyed"]), (&json!("unchanged"), &json!([])));
+    assert!(result["warnings"][0].as_str().unwrap().contains("does not show whether it holds locks"), "{result}");
+    assert_eq!(agent.session_ids(&name), [first, second]);
+}
+
+#[test]
+fn an_empty_answer_that_consul_calls_filtered_is_no_proof_that_no_lock_is_held() {
+    // Consul sends its headers with a 404 too.
+    let (agent, name) = (guarded(), unique("filtered"));
+    let id = agent.create_session(&json!({"Name": name}));
+    agent.lock(&format!("{name}/secret"), &id);
+    let filtered =
+        b"HTTP/1.1 404 X\r\nX-Consul-Results-Filtered-By-ACLs: true\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let proxy = support::proxy::Proxy::start(&agent.address(), move |line| {
+        if line.contains("recurse") {
+            support::proxy::Act::Raw(filtered.to_vec())
+        } else {
+            support::proxy::Act::Forward
+        }
+    });
+    let module =
+        consul_session(json!({"name": name, "node": "node1", "ttl": "30s", "token": MASTER})).at(&proxy.address());
+    module.run().fails_with(&["may not see every key"]);
+    assert_eq!(agent.session_ids(&name), [id]);
 }

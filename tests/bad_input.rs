@@ -63,7 +63,11 @@ fn names_that_cannot_be_meant_are_refused() {
     refused(json!({"name": "a\nb"}), &["name holds a newline", "a\\nb"]);
     refused(json!({"name": ""}), &["name is empty"]);
     refused(json!({"name": "a", "node": "n\u{0}"}), &["node holds a newline or another control character"]);
-    refused(json!({"name": "a", "checks": [""]}), &["checks is empty"]);
+    refused(json!({"name": "a", "checks": "serfHealth,"}), &["checks is empty, or holds an empty name"]);
+    refused(json!({"name": "a", "node": ".."}), &["node is \"..\""]);
+    refused(json!({"name": "a", "lock_prefix": "a/./b"}), &["lock_prefix is \"a/./b\""]);
+    let id = "00000000-0000-0000-0000-000000000000";
+    refused(json!({"id": id, "unique": true}), &["parameters are mutually exclusive: id|unique"]);
     refused(json!({"id": "not-a-uuid"}), &["id \"not-a-uuid\" is not a session's id", "UUID"]);
     refused(json!({"name": "a", "lock_prefix": "/a"}), &["lock_prefix is \"/a\""]);
 }
@@ -72,6 +76,7 @@ fn names_that_cannot_be_meant_are_refused() {
 fn addresses_that_make_no_sense_are_refused() {
     let at = |host: &str| consul_session(json!({"state": "list", "host": host})).run();
     at("ftp://consul").fails_with(&["scheme"]);
+    at("consul:1:2").fails_with(&["two ports"]);
     at("consul:port").fails_with(&["no valid port"]);
     at("http://a b").fails_with(&["is no host"]);
     at("unix://").fails_with(&["names no socket"]);
@@ -106,6 +111,9 @@ fn secrets_appear_nowhere() {
         consul_session(json!({"state": "list"})).env("CONSUL_HTTP_TOKEN", secret),
         consul_session(json!({"state": "list"})).env("CONSUL_HTTP_AUTH", &format!("me:{secret}")),
         consul_session(json!({"state": "list", "host": format!("http://me:{secret}@consul")})),
+        consul_session(json!({"state": "list", "host": format!("http://@consul?token={secret}")})),
+        consul_session(json!({"state": "list", "host": [format!("me:{secret}@consul")]})),
+        consul_session(json!({"state": "list"})).env("CONSUL_HTTP_ADDR", &format!("http://@consul?token={secret}")),
     ] {
         let module = if format!("{module:?}").contains("@consul") { module } else { module.at(NOBODY) };
         let answer = module.run();
@@ -127,6 +135,17 @@ fn the_options_are_shown_as_they_were_understood() {
         (&shown["checks"], &shown["state"], &shown["force"]),
         (&json!(["a", "b"]), &json!("present"), &json!(false))
     );
+}
+
+#[test]
+fn a_result_that_cannot_be_printed_is_a_failure() {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_lictor-module"))
+        .env_clear()
+        .stdin(std::process::Stdio::null())
+        .stdout(std::fs::File::create("/dev/full").unwrap())
+        .spawn()
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
 /// A panic cannot be caused from outside, so this test is its own child.

@@ -127,6 +127,35 @@ fn a_reader_that_stops_reading_is_no_error() {
 }
 
 #[test]
+fn what_was_done_before_a_failure_is_said() {
+    let agent = Agent::shared();
+    let id = agent.create_session(&json!({"TTL": "30s"}));
+    let unknown = "00000000-0000-0000-0000-000000000000";
+    let output = lictor(&["session", "renew", &id, unknown]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).starts_with(&id) && text(&output.stderr).contains(unknown), "{output:?}");
+}
+
+#[test]
+fn names_of_others_neither_break_lines_nor_speak_to_the_terminal() {
+    let node = unique("odd");
+    Agent::shared().external_node(&node);
+    Agent::shared().create_session(&json!({"Name": "a\tb\n\u{1b}[31mred", "Node": node, "NodeChecks": []}));
+    let listed = ok(&["session", "list", "--node", &node]);
+    assert_eq!(listed.lines().count(), 1, "{listed:?}");
+    assert!(listed.contains("a\\tb\\n\\u{1b}[31mred") && !listed.contains('\u{1b}'), "{listed:?}");
+}
+
+#[test]
+fn a_token_that_comes_back_in_an_answer_is_not_shown() {
+    let token = "3f1c7c1e-hush";
+    let echo = support::proxy::Proxy::start("", move |_| support::proxy::status(500, token));
+    let output =
+        command(&["session", "list", "--http-addr", &echo.address()]).env("CONSUL_HTTP_TOKEN", token).output().unwrap();
+    assert!(!text(&output.stderr).contains(token) && text(&output.stderr).contains("********"), "{output:?}");
+}
+
+#[test]
 fn on_a_terminal_there_is_a_table() {
     let name = unique("terminal");
     ok(&["session", "create", "--name", &name]);

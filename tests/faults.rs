@@ -371,3 +371,106 @@ fn over_a_unix_socket_everything_is_the_same() {
     assert_eq!(at_socket(json!({"name": "a", "ttl": "30s"})).run().ok()["action"], "unchanged");
     assert_eq!(at_socket(json!({"state": "list"})).run().ok()["sessions"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn a_replacement_whose_create_is_not_answered_is_finished_by_the_next_run() {
+    let (agent, name) = (Agent::shared(), unique("unanswered"));
+    let old = agent.create_session(&json!({"Name": name}));
+    let creates = std::sync::atomic::AtomicUsize::new(0);
+    let proxy = Proxy::start(&agent.address(), move |line| {
+        let second = line.starts_with("PUT /v1/session/create") && creates.fetch_add(1, SeqCst) == 1;
+        if second { Act::ForwardAndClose } else { Act::Forward } // the first is the note
+    });
+    let wish = || consul_session(json!({"name": name, "ttl": "30s"}));
+    wish().at(&proxy.address()).run().fails_with(&["PUT /v1/session/create", "run it again"]);
+    let next = wish().at(&agent.address()).run().ok();
+    assert_eq!((&next["action"], &next["destroyed"]), (&json!("replaced"), &json!([old])));
+    assert_eq!(agent.sessions(&name).len(), 1);
+}
+
+#[test]
+fn a_run_that_fails_leaves_the_note_of_another_run() {
+    let (agent, name, node) = (Agent::shared(), unique("others-note"), unique("others-note"));
+    agent.external_node(&node);
+    let old = agent.create_session(&json!({"Name": name, "Node": node, "NodeChecks": []}));
+    let wish = json!({"name": name, "node": node, "checks": [], "ttl": "30s"});
+    kill_at(agent, wish.clone(), "PUT /v1/session/destroy");
+    let failing = json!({"name": name, "node": node, "checks": ["no-such-check"]});
+    consul_session(failing).at(&agent.address()).run().fails_with(&["Missing check"]);
+    let mended = consul_session(wish).at(&agent.address()).run().ok();
+    assert_eq!(mended["destroyed"], json!([old]));
+}
+
+#[test]
+fn a_finish_that_fails_claims_no_create() {
+    let (agent, name) = (Agent::shared(), unique("unfinished"));
+    agent.create_session(&json!({"Name": name}));
+    let wish = json!({"name": name, "ttl": "30s"});
+    kill_at(agent, wish.clone(), "PUT /v1/session/destroy");
+    let proxy = Proxy::start(&agent.address(), |line| {
+        if line.starts_with("PUT /v1/session/destroy") { status(403, "Permission denied") } else { Act::Forward }
+    });
+    let failure = consul_session(wish).at(&proxy.address()).run().fails_with(&["status 403"]);
+    assert_eq!(failure["changed"], false);
+    assert!(!failure["msg"].as_str().unwrap().contains("was created"), "{failure}");
+}
+
+#[test]
+fn a_session_that_is_named_like_a_note_is_nobodys_note() {
+    let (agent, name, node) = (Agent::shared(), unique("no-note"), unique("no-note"));
+    agent.external_node(&node);
+    let old = agent.create_session(&json!({"Name": name, "Node": node, "NodeChecks": []}));
+    let named = |id: &str| {
+        agent.create_session(&json!({"Name": format!("lictor: replacing {id}"), "Node": node, "NodeChecks": []}))
+    };
+    let (about_old, about_none) = (named(&old), named("8f3c7a3e-1d2b-4c5d-8e9f-0a1b2c3d4e5f"));
+    let equal = agent.create_session(&json!({"Name": name, "Node": node, "NodeChecks": [], "TTL": "30s"}));
+    let wish = json!({"name": name, "node": node, "checks": [], "ttl": "30s"});
+    let result = consul_session(wish).at(&agent.address()).run().ok();
+    assert_eq!((&result["action"], &result["session_id"]), (&json!("unchanged"), &json!(equal)));
+    assert_eq!(agent.session_ids(&name), [old, equal]);
+    for id in [about_old, about_none] {
+        assert_eq!(agent.get(&format!("/v1/session/info/{id}")).as_array().unwrap().len(), 1, "it is somebody's");
+    }
+    let taken = consul_session(json!({"name": "lictor: replacing me"})).at(&agent.address());
+    taken.run().fails_with(&["take another name"]);
+}
+
+#[test]
+fn many_duplicates_are_destroyed_with_few_looks_for_locks() {
+    let (agent, name) = (Agent::shared(), unique("many"));
+    for _ in 0..120 {
+        agent.create_session(&json!({"Name": name}));
+    }
+    let proxy = Proxy::start(&agent.address(), |_| Act::Forward);
+    let result = consul_session(json!({"name": name, "unique": true})).at(&proxy.address()).run().ok();
+    assert_eq!((result["destroyed"].as_array().unwrap().len(), agent.sessions(&name).len()), (119, 1));
+    let looks = proxy.seen().iter().filter(|line| line.contains("recurse")).count();
+    assert_eq!(looks, 4, "one for the plan, then one for each fifty");
+}
+
+#[test]
+fn two_runs_that_destroy_each_others_session_do_not_leave_none() {
+    let (agent, name) = (Agent::shared(), unique("mutual"));
+    let kept = agent.create_session(&json!({"Name": name, "TTL": "30s"}));
+    agent.create_session(&json!({"Name": name, "TTL": "60s"}));
+    let (address, id) = (agent.address(), kept.clone());
+    let proxy = Proxy::start(&agent.address(), move |line| {
+        if line.starts_with("PUT /v1/session/destroy") {
+            support::agent::http().put(format!("http://{address}/v1/session/destroy/{id}")).send("").unwrap();
+        }
+        Act::Forward
+    });
+    let module = consul_session(json!({"name": name, "ttl": "30s", "unique": true})).at(&proxy.address());
+    let result = module.run().ok();
+    assert_eq!(agent.session_ids(&name), [result["session_id"].as_str().unwrap()]);
+    assert_ne!(result["session_id"], json!(kept));
+}
+
+#[test]
+fn a_list_that_is_none_of_sessions_is_refused() {
+    for body in ["[1, 2]", "{}", "\"[{}]\"", "[[]]"] {
+        list(&always(status(200, body)).address()).run().fails_with(&["not Consul's"]);
+    }
+    list(&always(status(200, " [ ] ")).address()).run().ok();
+}

@@ -378,3 +378,75 @@ fn the_environment_stands_in_for_absent_options_and_options_win() {
     list().option("port", json!(port.to_string())).run().ok();
     list().at(&agent.address()).env("CONSUL_HTTP_SSL_VERIFY", "maybe").run().fails_with(&["CONSUL_HTTP_SSL_VERIFY"]);
 }
+
+#[test]
+fn upper_and_lower_case_of_nodes_and_checks_make_no_drift() {
+    // Consul does not tell them apart, and keeps what it was given.
+    let name = unique("case");
+    let first = present(&name).option("node", json!("NODE1")).option("checks", json!(["SERFHEALTH"]));
+    assert_eq!(first.run().ok()["action"], "created");
+    assert_eq!(present(&name).run().ok()["action"], "unchanged");
+    let mixed = present(&name).option("node", json!("Node1")).option("checks", json!(["serfHealth"]));
+    assert_eq!(mixed.run().ok()["action"], "unchanged");
+    let foreseen = present(&unique("case")).option("checks", json!(["SERFHEALTH"])).check_mode().run().ok();
+    assert_eq!(foreseen["action"], "created");
+}
+
+#[test]
+fn an_empty_namespace_of_a_service_check_is_none() {
+    let (agent, name) = (Agent::shared(), unique("empty-ns"));
+    agent.put("/v1/agent/check/register", &json!({"Name": name, "TTL": "1h", "Status": "passing"}));
+    let module = || present(&name).option("service_checks", json!([{"id": name, "namespace": ""}]));
+    assert_eq!(module().run().ok()["action"], "created");
+    assert_eq!(module().run().ok()["action"], "unchanged");
+}
+
+#[test]
+fn reads_by_id_keep_to_what_else_was_named() {
+    let (agent, name) = (Agent::shared(), unique("narrow"));
+    let id = agent.create_session(&json!({"Name": name}));
+    let count = |options: Value| {
+        let result = consul_session(options).option("id", json!(id)).at(&agent.address()).run().ok();
+        result["sessions"].as_array().unwrap().len()
+    };
+    assert_eq!(count(json!({"state": "info", "node": "NODE1"})), 1);
+    assert_eq!(count(json!({"state": "info", "node": "elsewhere"})), 0);
+    assert_eq!(count(json!({"state": "list"})), 1);
+    assert_eq!(count(json!({"state": "node", "node": "node1"})), 1);
+}
+
+#[test]
+fn a_text_for_check_mode_is_check_mode() {
+    let name = unique("check-text");
+    present(&name).option("_ansible_check_mode", json!("true")).run().ok();
+    assert_eq!(Agent::shared().sessions(&name).len(), 0);
+}
+
+#[test]
+fn results_are_as_their_schema_says() {
+    let (agent, name) = (Agent::shared(), unique("schema"));
+    let (_, schema) = lictor::ansible::schemas().find(|(name, _)| *name == "consul_session.result").unwrap();
+    let validator = jsonschema::validator_for(schema.as_value()).unwrap();
+    for options in [
+        json!({}),
+        json!({}),
+        json!({"ttl": "30s", "checks": []}),
+        json!({"ttl": "30s", "on_drift": "keep", "delay": 1}),
+        json!({"ttl": "5s"}),
+        json!({"foo": 1}),
+        json!({"state": "info"}),
+        json!({"state": "list"}),
+        json!({"state": "node"}),
+        json!({"state": "absent"}),
+        json!({"state": "absent"}),
+    ] {
+        for check in [true, false] {
+            let module = consul_session(options.clone()).option("name", json!(name)).at(&agent.address()).diff_mode();
+            let answer = if check { module.check_mode() } else { module }.run();
+            let faults: Vec<_> = validator.iter_errors(&answer.json).map(|error| error.to_string()).collect();
+            assert_eq!(faults, Vec::<String>::new(), "{}", answer.json);
+        }
+    }
+    let garbage = support::run_raw(b"[]");
+    assert!(validator.is_valid(&garbage.json), "{}", garbage.json);
+}

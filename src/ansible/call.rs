@@ -6,14 +6,11 @@ use serde_json::{Map, Value};
 
 use crate::consul::{Config, Secret};
 
+use super::coerce::boolean;
 use super::spec::Spec;
 
 /// What Ansible shows in place of a secret option's value.
 const NOT_SHOWN: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
-
-/// The shortest text that is masked where it appears inside another, in bytes. To mask a single letter would hide
-/// nothing, and leave no message that can be read.
-const SHORTEST: usize = 4;
 
 /// One call of a module.
 #[derive(Debug, Default)]
@@ -28,7 +25,8 @@ pub(super) struct Call {
 
 impl Call {
     pub fn new(spec: &Spec, arguments: &Map<String, Value>) -> Self {
-        let flag = |name: &str| arguments.get(name) == Some(&Value::Bool(true));
+        // Ansible sends a boolean; who pipes the same JSON by hand may write a text, and must not be surprised.
+        let flag = |name: &str| arguments.get(name).cloned().is_some_and(|value| boolean(value).unwrap_or(true));
         let call = Self {
             check_mode: flag("_ansible_check_mode"),
             diff_mode: flag("_ansible_diff"),
@@ -40,8 +38,11 @@ impl Call {
                 // A password in a URL is refused later on; until then it is not to be seen either.
                 Value::String(text) if name == "host" => {
                     let authority = text.split_once("://").map_or(text.as_str(), |(_, rest)| rest);
-                    if let Some((user, _)) = authority.rsplit_once('@') {
-                        call.hide_text(user);
+                    for secret in [
+                        authority.rsplit_once('@').map(|(user, _)| user),
+                        authority.split_once('?').map(|(_, query)| query),
+                    ] {
+                        call.hide_text(secret.unwrap_or_default());
                     }
                 }
                 _ => {}
@@ -52,20 +53,18 @@ impl Call {
 
     /// Hides the secrets that came from elsewhere: the environment, a file.
     pub fn hide(&self, config: &Config) {
-        for secret in [&config.token, &config.auth].into_iter().flatten() {
-            self.hide_text(secret.reveal());
-        }
+        self.secrets.borrow_mut().extend(config.secrets());
     }
 
     fn hide_text(&self, text: &str) {
-        if text.len() >= SHORTEST {
+        if !text.is_empty() {
             self.secrets.borrow_mut().push(Secret::new(text));
         }
     }
 
     /// `text`, every secret in it replaced.
     pub fn mask(&self, text: &str) -> String {
-        self.secrets.borrow().iter().fold(text.to_owned(), |text, secret| text.replace(secret.reveal(), "********"))
+        self.secrets.borrow().iter().fold(text.to_owned(), |text, secret| secret.mask(&text))
     }
 
     /// The options as they were understood, for the result; secret ones are not shown.

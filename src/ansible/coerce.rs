@@ -57,7 +57,7 @@ fn refuse_unsupported(spec: &Spec, arguments: &Map<String, Value>) -> Result<(),
 }
 
 /// What was wrong with a value.
-struct Fault {
+pub(super) struct Fault {
     /// The Python type, which is what Ansible names.
     found: &'static str,
     /// True where an element of a list is meant, with the type that it should have.
@@ -125,13 +125,11 @@ fn text(value: Value) -> Result<String, Fault> {
         Value::String(text) => Ok(text),
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(truth) => Ok(if truth { "True" } else { "False" }.to_owned()), // as Python writes it
-        other => {
-            Err(fault(&other, format!("'{}' is not a string and conversion is not allowed", cut(&other.to_string()))))
-        }
+        other => Err(fault(&other, format!("a {} is not a string and conversion is not allowed", python_type(&other)))),
     }
 }
 
-fn boolean(value: Value) -> Result<bool, Fault> {
+pub(super) fn boolean(value: Value) -> Result<bool, Fault> {
     let text = match &value {
         Value::Bool(truth) => return Ok(*truth),
         Value::String(text) => text.trim().to_lowercase(),

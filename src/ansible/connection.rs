@@ -78,6 +78,7 @@ impl Connection {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<(Settings, Query), Failure> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let file = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
         if self.token.is_some() && self.token_file.is_some() {
             return Err(Failure::arguments("parameters are mutually exclusive: token|token_file"));
         }
@@ -92,12 +93,12 @@ impl Connection {
             port,
             https: self.scheme.map(|scheme| matches!(scheme, Scheme::Https)),
             verify: self.validate_certs,
-            ca: self.ca_path,
-            client_cert: self.client_cert,
-            client_key: self.client_key,
+            ca: file(self.ca_path),
+            client_cert: file(self.client_cert),
+            client_key: file(self.client_key),
             tls_server_name: given(self.tls_server_name),
             token: given(self.token).map(Secret::new),
-            token_file: self.token_file,
+            token_file: file(self.token_file),
             auth: None,
             timeout: self.timeout.map(Into::into),
             namespace: given(self.namespace),

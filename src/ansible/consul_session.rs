@@ -85,9 +85,6 @@ pub struct SessionOptions {
     lock_prefix: String,
     /// Destroy further sessions of that name on that node which hold no lock.
     unique: bool,
-    /// How to reach the agent.
-    #[serde(flatten)]
-    connection: Connection,
 }
 
 /// A service check: its id, or its id and its namespace.
@@ -127,10 +124,14 @@ pub enum SessionAnswer {
 }
 
 /// Runs the module.
-pub(super) fn run(mut options: SessionOptions, call: &Call, variable: Variables<'_>) -> Result<SessionResult, Failure> {
+pub(super) fn run(
+    mut options: SessionOptions,
+    connection: Connection,
+    call: &Call,
+    variable: Variables<'_>,
+) -> Result<SessionResult, Failure> {
     let deprecations = take_node_from_name(&mut options);
     options.require()?;
-    let connection = std::mem::take(&mut options.connection);
     let (settings, query) = connection.settle(options.datacenter.clone(), variable)?;
     let config = settings.into_config()?;
     call.hide(&config);
@@ -171,6 +172,9 @@ impl SessionOptions {
             State::Info if self.name.is_none() && self.id.is_none() => return missing("info", "id, name"),
             _ => {}
         }
+        if self.unique && self.id.is_some() {
+            return Err(Failure::arguments("parameters are mutually exclusive: id|unique"));
+        }
         for (option, value) in [("name", &self.name), ("node", &self.node)] {
             if let Some(value) = value {
                 validate_name(option, value)?;
@@ -190,7 +194,9 @@ impl SessionOptions {
     fn properties(&self) -> Properties {
         let service_check = |check: &ServiceCheckOption| match check.clone() {
             ServiceCheckOption::Id(id) => ServiceCheck { id, namespace: None },
-            ServiceCheckOption::Full { id, namespace } => ServiceCheck { id, namespace },
+            ServiceCheckOption::Full { id, namespace } => {
+                ServiceCheck { id, namespace: namespace.filter(|namespace| !namespace.is_empty()) }
+            }
         };
         Properties {
             name: self.name.clone(),
@@ -217,7 +223,9 @@ impl SessionOptions {
         let of_node = |node: &str| api.list_node(node, query);
         let own = || reconcile::node_or_own(client, query, self.node.clone());
         let mut sessions: Vec<SessionEntry> = match (self.state, self.id()?, &self.node) {
-            (State::List, _, None) if self.name.is_none() => return Ok(SessionResult::of_list(api.list_text(query)?)),
+            (State::List, None, None) if self.name.is_none() => {
+                return Ok(SessionResult::of_list(api.list_text(query)?));
+            }
             (State::List, _, None) => api.list(query)?,
             (State::List, _, Some(node)) => of_node(node)?,
             (State::Info, Some(id), _) => api.read(id.as_str(), query)?.0.into_iter().collect(),
@@ -226,6 +234,12 @@ impl SessionOptions {
         let before = sessions.len();
         if let Some(name) = &self.name {
             sessions.retain(|session| session.name == *name);
+        }
+        if let Some(id) = self.id()? {
+            sessions.retain(|session| session.id == id.as_str());
+        }
+        if let Some(node) = &self.node {
+            sessions.retain(|session| session.node.eq_ignore_ascii_case(node));
         }
         let mut result = SessionResult::of_read(sessions);
         if self.state == State::Node && result.is_empty() && before > 0 {

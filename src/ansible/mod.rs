@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use call::Call;
+use connection::Connection;
 pub use failure::{Failure, Reason};
 pub use schemas::schemas;
 use spec::Spec;
@@ -82,8 +83,7 @@ pub fn run(name: Option<&str>, program: &str, file: Option<&str>) -> u8 {
             1
         }
     };
-    print(&output);
-    code
+    if print(&output) { code } else { 1 }
 }
 
 /// Runs the module that `text`, the arguments, is for, and writes its result.
@@ -100,7 +100,7 @@ fn module<O: DeserializeOwned, R: Serialize + AsMut<Common>>(
     spec: &Spec,
     arguments: Map<String, Value>,
     output: &mut Vec<u8>,
-    run: fn(O, &Call, Variables<'_>) -> Result<R, Failure>,
+    run: fn(O, Connection, &Call, Variables<'_>) -> Result<R, Failure>,
 ) -> Result<(), Failure> {
     let variables = &|name: &str| std::env::var(name).ok();
     let call = Call::new(spec, &arguments);
@@ -108,8 +108,10 @@ fn module<O: DeserializeOwned, R: Serialize + AsMut<Common>>(
     let answer = || -> Result<(), Failure> {
         let coerced = coerce::coerce(spec, arguments, variables).map_err(Failure::arguments)?;
         invocation = call.invocation(spec, &coerced);
-        let options = serde_json::from_value(Value::Object(coerced)).map_err(|e| Failure::arguments(e.to_string()))?;
-        let mut result = run(options, &call, variables)?;
+        let unread = |error: serde_json::Error| Failure::arguments(error.to_string());
+        let connection = serde_json::from_value(Value::Object(coerced.clone())).map_err(unread)?;
+        let options = serde_json::from_value(Value::Object(coerced)).map_err(unread)?;
+        let mut result = run(options, connection, &call, variables)?;
         let common = result.as_mut();
         common.invocation = invocation.take();
         common.warnings = common.warnings.iter().map(|warning| call.mask(warning)).collect();
@@ -133,8 +135,8 @@ pub fn answer_panics() {
     }));
 }
 
-fn print(output: &[u8]) {
+/// Prints a result. False where standard output takes none: the exit code is all that is left to tell it by.
+fn print(output: &[u8]) -> bool {
     let mut stdout = std::io::stdout().lock();
-    // Nobody is left to tell where standard output is closed.
-    let _ = stdout.write_all(output).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
+    stdout.write_all(output).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()).is_ok()
 }

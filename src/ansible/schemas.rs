@@ -1,19 +1,38 @@
 //! The JSON Schemas of the modules' arguments and results.
 
+use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
-use schemars::{Schema, schema_for};
+use schemars::{JsonSchema, Schema, schema_for};
 use serde_json::Value;
 
+use super::connection::Connection;
 use super::consul_session::{SessionAnswer, SessionOptions};
 
 /// The JSON Schemas by name: of each module's arguments, and of its result.
 pub fn schemas() -> impl Iterator<Item = (&'static str, Schema)> {
-    [("consul_session", schema_for!(SessionOptions)), ("consul_session.result", schema_for!(SessionAnswer))]
+    [("consul_session", of_options::<SessionOptions>()), ("consul_session.result", of_result::<SessionAnswer>())]
         .into_iter()
         .map(|(name, mut schema)| {
             Tidy.transform(&mut schema);
             (name, schema)
         })
+}
+
+/// A module's own options, and those of the connection behind them.
+pub(super) fn of_options<T: JsonSchema>() -> Schema {
+    let mut schema = schema_for!(T);
+    let connection = schema_for!(Connection);
+    if let (Some(Value::Object(options)), Some(Value::Object(more))) =
+        (schema.get_mut("properties"), connection.get("properties"))
+    {
+        options.extend(more.clone());
+    }
+    schema
+}
+
+/// What is left out where it is empty need not be there.
+fn of_result<T: JsonSchema>() -> Schema {
+    SchemaSettings::default().for_serialize().into_generator().into_root_schema_for::<T>()
 }
 
 /// Takes out what the derivation leaves behind: line breaks of the source, and defaults that are none.

@@ -1,8 +1,10 @@
 //! The options of a module: their names, types, choices. Read off the JSON Schema of the very type that the
 //! arguments are parsed into, so that there is one list of them.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value};
+
+use super::schemas::of_options;
 
 /// The options of a module, by name, in the order of their fields.
 #[derive(Debug)]
@@ -50,7 +52,7 @@ const ENVIRONMENT: &str = "x-env";
 
 impl Spec {
     pub fn of<T: JsonSchema>(module: &'static str) -> Self {
-        let schema = SchemaGenerator::default().into_root_schema_for::<T>();
+        let schema = of_options::<T>();
         let options = properties(&schema).map(|(name, schema)| (name.clone(), OptionSpec::of(schema))).collect();
         Self { module, options }
     }

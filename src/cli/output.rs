@@ -32,6 +32,7 @@ impl Output {
         headings: &[&str],
         rows: impl IntoIterator<Item = Vec<String>>,
     ) -> Result<(), CliError> {
+        let rows = rows.into_iter().map(|row| row.iter().map(|cell| printable(cell)).collect::<Vec<_>>());
         let mut stdout = io::BufWriter::new(io::stdout().lock());
         let written = match self.format {
             Format::Json => json(&mut stdout, value),
@@ -56,6 +57,11 @@ impl Output {
         }
         .map_err(unprinted)
     }
+}
+
+/// `cell` without what would break a line, or speak to the terminal: names are anybody's.
+fn printable(cell: &str) -> String {
+    cell.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 fn json<T: Serialize>(output: &mut impl Write, value: &T) -> io::Result<()> {

@@ -30,6 +30,14 @@ struct NodeAnswer {
 }
 
 impl Catalog<'_> {
+    /// The datacenters that the agent knows, the nearest first.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn datacenters(&self) -> Result<Vec<String>, Error> {
+        self.0.read(&Request::get(&["catalog", "datacenters"])).map(|(names, _)| names)
+    }
+
     /// All nodes that the token may see.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::config::Config;
+use super::config::{Config, Secret};
 use super::error::{Call, Error};
 use super::query::QueryMeta;
 use super::request::Request;
@@ -33,6 +33,8 @@ pub struct Client {
 struct Inner {
     transport: Transport,
     timeout: Duration,
+    /// What must not appear in an error.
+    secrets: Vec<Secret>,
 }
 
 impl Client {
@@ -42,7 +44,7 @@ impl Client {
     /// [`Error::Config`] where the settings cannot work.
     pub fn new(config: Config) -> Result<Self, Error> {
         let transport = Transport::new(&config)?;
-        Ok(Self { inner: Arc::new(Inner { transport, timeout: config.timeout }) })
+        Ok(Self { inner: Arc::new(Inner { transport, timeout: config.timeout, secrets: config.secrets() }) })
     }
 
     /// The agent's address, for messages.
@@ -87,10 +89,7 @@ impl Client {
 
     /// Sends `request` and reads the JSON that answers it.
     pub(super) fn read<T: DeserializeOwned>(&self, request: &Request) -> Result<(T, QueryMeta), Error> {
-        let response = self.send(request)?;
-        serde_json::from_slice(&response.body)
-            .map(|value| (value, response.meta.clone()))
-            .map_err(|source| self.undecodable(request, &response.body, source))
+        self.decode(request, &self.send(request)?)
     }
 
     /// Sends `request` and gives the JSON list that answers it as text, after `change`.
@@ -100,19 +99,46 @@ impl Client {
             |body: &[u8], problem: &str| self.undecodable(request, body, serde::de::Error::custom(problem));
         let text = String::from_utf8(body).map_err(|error| undecodable(error.as_bytes(), "it is not UTF-8"))?;
         let text = change(text);
-        if !text.trim_start().starts_with('[') {
-            return Err(undecodable(text.as_bytes(), "it is no list"));
+        let first = text.trim_start().strip_prefix('[').map(str::trim_start);
+        if !first.is_some_and(|first| first.starts_with(['{', ']'])) {
+            return Err(undecodable(text.as_bytes(), "it is no list of records"));
         }
         serde_json::from_str(&text).map_err(|source| self.undecodable(request, text.as_bytes(), source))
     }
 
     fn undecodable(&self, request: &Request, body: &[u8], source: serde_json::Error) -> Error {
         let shown = body.get(..KEPT).unwrap_or(body);
-        Error::Decode { call: self.call(request), body: String::from_utf8_lossy(shown).into_owned(), source }
+        Error::Decode { call: self.call(request), body: self.text(shown), source }
     }
 
-    /// Sends `request`; again, until the time is up, where that may help and cannot harm.
+    /// Sends `request` and reads the JSON that answers it; the default where there is nothing (404). The headers count
+    /// in either case: Consul says of an empty answer too that it is not complete.
+    pub(super) fn read_or_default<T: DeserializeOwned + Default>(
+        &self,
+        request: &Request,
+    ) -> Result<(T, QueryMeta), Error> {
+        let response = self.exchange(request)?;
+        if response.status == 404 {
+            return Ok((T::default(), response.meta));
+        }
+        self.decode(request, &response)
+    }
+
+    fn decode<T: DeserializeOwned>(&self, request: &Request, response: &Response) -> Result<(T, QueryMeta), Error> {
+        serde_json::from_slice(&response.body)
+            .map(|value| (value, response.meta.clone()))
+            .map_err(|source| self.undecodable(request, &response.body, source))
+    }
+
+    /// Sends `request` and gives its answer, which is a success.
     pub(super) fn send(&self, request: &Request) -> Result<Response, Error> {
+        let response = self.exchange(request)?;
+        if response.status == 404 { Err(self.refusal(request, &response)) } else { Ok(response) }
+    }
+
+    /// Sends `request`; again, until the time is up, where that may help and cannot harm. The answer is a success, or
+    /// a 404.
+    fn exchange(&self, request: &Request) -> Result<Response, Error> {
         let start = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -139,18 +165,24 @@ impl Client {
             error => error,
         })?;
         match response.status {
-            200..=299 => Ok(response),
+            200..=299 | 404 => Ok(response),
             status @ 300..=399 => Err(Error::Redirect {
                 call: self.call(request),
                 status,
                 location: response.location.unwrap_or_default(),
             }),
-            status => Err(Error::Status {
-                call: self.call(request),
-                status,
-                body: String::from_utf8_lossy(&response.body).into_owned(),
-            }),
+            _ => Err(self.refusal(request, &response)),
         }
+    }
+
+    fn refusal(&self, request: &Request, response: &Response) -> Error {
+        Error::Status { call: self.call(request), status: response.status, body: self.text(&response.body) }
+    }
+
+    /// A body as text, without our own secrets: a proxy may send back what it was sent.
+    fn text(&self, body: &[u8]) -> String {
+        let text = String::from_utf8_lossy(body).into_owned();
+        self.inner.secrets.iter().fold(text, |text, secret| secret.mask(&text))
     }
 
     fn call(&self, request: &Request) -> Box<Call> {

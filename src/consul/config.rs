@@ -4,6 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use super::error::ConfigError;
 
 /// The HTTP port of an agent where none is given: Consul's own default.
@@ -20,6 +23,12 @@ impl Secret {
     /// Wraps it.
     pub fn new(secret: impl Into<String>) -> Self {
         Self(secret.into())
+    }
+
+    /// `text`, with asterisks wherever this stands in it. A secret of less than four bytes is left: to mask a letter
+    /// hides nothing, and leaves no text that can be read.
+    pub fn mask(&self, text: &str) -> String {
+        if self.0.len() < 4 { text.to_owned() } else { text.replace(&self.0, "********") }
     }
 
     /// The text itself, for the one place that has to send it, and the one that has to mask it.
@@ -85,6 +94,14 @@ pub struct Config {
     pub timeout: Duration,
     /// How the agent is recognised, and how it recognises us. Only for https.
     pub tls: TlsSettings,
+}
+
+impl Config {
+    /// What must not be seen of these settings, in every form in which it is sent.
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        let sent = self.auth.as_ref().map(|auth| Secret(BASE64.encode(auth.reveal())));
+        [self.token.clone(), self.auth.clone(), sent].into_iter().flatten().collect()
+    }
 }
 
 impl Default for Config {
@@ -307,7 +324,8 @@ fn address(host: Option<&str>, yields: bool, port: Option<u16>, https: Option<bo
         return Err(invalid("holds a user name or a password: give them in CONSUL_HTTP_AUTH".to_owned()));
     }
     if authority.contains(['/', '?', '#']) {
-        return Err(invalid(format!("{host:?} has a path: Consul's API is at the root of an address")));
+        // Not shown: Consul's own old way to give a token is a query.
+        return Err(invalid("has a path or a query: Consul's API is at the root of an address".to_owned()));
     }
     // An IPv6 address stands in brackets where a port follows it, and may stand without them where none does.
     let bare_v6 = authority.parse::<std::net::Ipv6Addr>().is_ok();
@@ -319,6 +337,11 @@ fn address(host: Option<&str>, yields: bool, port: Option<u16>, https: Option<bo
         }
         _ => (authority, None),
     };
+    if name.contains(':') && !name.starts_with('[') && !bare_v6 {
+        return Err(invalid(format!(
+            "{host:?} has two ports, or is an IPv6 address without brackets: write [::1]:8500"
+        )));
+    }
     let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
     let valid = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
     if name.is_empty() || !name.chars().all(valid) {

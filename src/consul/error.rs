@@ -148,6 +148,15 @@ impl Error {
         self.status() == Some(403)
     }
 
+    /// True where a write may have been carried out all the same: the answer was lost, or leaves it open.
+    pub fn leaves_open(&self) -> bool {
+        match self {
+            Self::Timeout { .. } | Self::Broken { .. } | Self::Decode { .. } => true,
+            Self::Status { .. } => self.is_retryable(true) && !self.is_retryable(false),
+            _ => false,
+        }
+    }
+
     /// True where another try may succeed, now that some time has passed, and cannot do harm: Consul said that it
     /// did *not* carry the request out. `repeatable` widens this to failures that leave it open, for requests
     /// that do the same when done twice.

@@ -32,9 +32,7 @@ impl Kv<'_> {
     /// See [`Error`].
     pub fn locked(&self, prefix: &str, query: &Query) -> Result<(Vec<LockedKey>, QueryMeta), Error> {
         let request = Request::get_kv(prefix).with(query).flag("recurse");
-        let Some((mut keys, meta)) = found(self.0.read::<Vec<LockedKey>>(&request))? else {
-            return Ok((Vec::new(), QueryMeta::default()));
-        };
+        let (mut keys, meta) = self.0.read_or_default::<Vec<LockedKey>>(&request)?;
         keys.retain(|key| key.session.is_some());
         Ok((keys, meta))
     }

@@ -77,6 +77,8 @@ pub enum HeldLocks {
     /// Nobody looked: it did not matter for the plan.
     #[default]
     NotLooked,
+    /// Somebody looked, and the token does not show them.
+    Hidden,
     /// These keys; none if it is empty.
     Keys(Vec<String>),
 }
@@ -114,6 +116,8 @@ impl Session {
     pub const LOCK_DELAY_MAX: ConsulDuration = ConsulDuration::from_secs(60);
     /// The shortest lock-delay that is not zero, 1 µs: Consul reads a lower number as *seconds*.
     pub const LOCK_DELAY_MIN: ConsulDuration = ConsulDuration::from_nanos(1_000);
+    /// How the name of a note begins that a replacement leaves while it is under way: see `reconcile`.
+    pub const NOTE_PREFIX: &str = "lictor: replacing ";
     /// The longest name, in bytes. Consul has no limit; a name that long is a mistake, such as a file's content.
     pub const NAME_MAX: usize = 1_024;
 
@@ -137,8 +141,17 @@ impl Session {
     pub fn validate(&self) -> Result<(), Refused> {
         if let Some(name) = &self.name {
             validate_name("name", name)?;
+            if name.starts_with(Self::NOTE_PREFIX) {
+                return Err(Refused::new(format!(
+                    "name begins with {:?}, as the notes of replacements do: take another name",
+                    Self::NOTE_PREFIX
+                )));
+            }
         }
         validate_name("node", &self.node)?;
+        if matches!(self.node.as_str(), "." | "..") {
+            return Err(Refused::new(format!("node is {:?}, which no path to Consul can hold", self.node)));
+        }
         let delay = self.lock_delay;
         if delay > Self::LOCK_DELAY_MAX {
             return Err(Refused::new(format!(
@@ -183,6 +196,19 @@ impl Session {
         .collect()
     }
 
+    /// This session with the node and the checks spelled as `wish` spells them. Consul does not tell upper from lower
+    /// case there, and keeps what it was given.
+    #[must_use]
+    pub fn spelled_as(mut self, wish: &Self) -> Self {
+        if self.node.eq_ignore_ascii_case(&wish.node) {
+            self.node.clone_from(&wish.node);
+        }
+        let spelled =
+            |check: String| wish.checks.iter().find(|w| w.eq_ignore_ascii_case(&check)).cloned().unwrap_or(check);
+        self.checks = self.checks.into_iter().map(spelled).collect();
+        self
+    }
+
     /// True where nothing ever ends it but somebody who destroys it: no TTL, and no check whatever.
     pub fn never_ends(&self) -> bool {
         self.ttl.is_none() && self.checks.is_empty() && self.service_checks.is_empty()
@@ -195,7 +221,7 @@ impl Session {
 /// Where it is empty, longer than [`Session::NAME_MAX`], or holds a control character such as a newline.
 pub fn validate_name(option: &str, name: &str) -> Result<(), Refused> {
     if name.is_empty() {
-        return Err(Refused::new(format!("{option} is empty: give a name, or leave the option out")));
+        return Err(Refused::new(format!("{option} is empty, or holds an empty name: give one, or leave it out")));
     }
     if name.len() > Session::NAME_MAX {
         return Err(Refused::new(format!(
@@ -260,7 +286,7 @@ impl HeldLocks {
     /// The keys that are known to be held.
     pub fn keys(&self) -> &[String] {
         match self {
-            Self::NotLooked => &[],
+            Self::NotLooked | Self::Hidden => &[],
             Self::Keys(keys) => keys,
         }
     }

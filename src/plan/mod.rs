@@ -5,7 +5,7 @@ mod desired;
 mod policy;
 mod safety;
 
-use crate::object::{ObservedSession, Properties, Session};
+use crate::object::{HeldLocks, ObservedSession, Properties, Session};
 
 pub use change::{Change, DeleteReason, SpareReason, Spared};
 pub use desired::Desired;
@@ -49,7 +49,7 @@ impl Plan {
     /// |---|---|---|
     /// | differs, an earlier run was replacing it, holds no lock or `force` | replace, any | delete: finish that replacement |
     /// | holds no lock | any, unique | delete |
-    /// | holds locks | any, unique | spare, for its locks |
+    /// | holds locks, or the token does not show whether | any, unique | spare, for its locks |
     /// | any | any, not unique | spare, as a duplicate |
     pub fn between(desired: &Desired, observed: &[ObservedSession], policy: &Policy) -> Self {
         let mut plan = Self { desired: desired.clone(), keep: None, changes: Vec::new(), spared: Vec::new() };
@@ -74,7 +74,8 @@ impl Plan {
         };
         self.keep_or_replace(chosen, session.clone(), policy);
         for other in oldest_first.into_iter().filter(|other| other.id != chosen.id) {
-            let held = !other.locks.keys().is_empty();
+            let hidden = other.locks == HeldLocks::Hidden;
+            let held = hidden || !other.locks.keys().is_empty();
             let left_over = !other.replacement_notes.is_empty() && other.session != *session;
             if left_over && policy.on_drift == OnDrift::Replace && (!held || policy.force) {
                 self.changes.push(Change::delete(other, DeleteReason::Replaced));

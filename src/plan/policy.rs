@@ -39,10 +39,15 @@ impl Policy {
     /// Where the lock prefix is one that no key can have.
     pub fn validate(&self) -> Result<(), Refused> {
         let prefix = &self.lock_prefix;
-        if prefix.starts_with('/') || prefix.contains("//") || prefix.chars().any(char::is_control) {
+        let odd = |segment: &str| matches!(segment, "." | "..");
+        if prefix.starts_with('/')
+            || prefix.contains("//")
+            || prefix.split('/').any(odd)
+            || prefix.chars().any(char::is_control)
+        {
             return Err(Refused::new(format!(
-                "lock_prefix is {prefix:?}, but no key of Consul begins with a slash, holds two in a row, or holds a \
-                 control character"
+                "lock_prefix is {prefix:?}, but no key of Consul begins with a slash, holds two in a row, a segment \
+                 of dots, or a control character"
             )));
         }
         Ok(())

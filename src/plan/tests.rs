@@ -200,6 +200,14 @@ fn a_duplicate_goes_only_where_unique_is_asked_for_and_only_without_locks() {
 }
 
 #[test]
+fn a_duplicate_whose_locks_are_hidden_stays_even_by_force() {
+    let hidden = ObservedSession { locks: HeldLocks::Hidden, ..observed(2, wish()) };
+    let policy = Policy { force: true, ..unique() };
+    let plan = present(&[observed(1, wish()), hidden], &policy);
+    assert_eq!((steps(&plan), spared(&plan)), (vec![], vec![(2, SpareReason::HoldsLocks)]));
+}
+
+#[test]
 fn a_replacement_that_was_cut_short_is_finished() {
     let plan = present(&[noted(observed(1, other())), observed(2, wish())], &Policy::default());
     assert_eq!((kept(&plan), steps(&plan)), (Some(&id(2)), vec!["delete 1 Replaced".to_owned()]));

@@ -1,45 +1,36 @@
 //! Writes what a plan says, change by change.
 
-use crate::consul::{SessionEntry, SessionRequest};
+use crate::consul::SessionEntry;
 use crate::object::{Behavior, ObservedSession, Session, SessionId};
 use crate::plan::{Change, DeleteReason, Plan, SpareReason, Spared, UnsafePlan};
 
+use super::create::{Created, create};
 use super::observe::{self, Observation};
-use super::{Action, Error, Reconciler, Report, note};
+use super::{Error, Reconciler, Report, note};
 
-/// What became of a create.
-enum Created {
-    /// It stays.
-    Stays(SessionEntry),
-    /// Another run created the same session a moment earlier. Ours was withdrawn; this one stays.
-    Withdrawn(SessionEntry),
-}
+/// How many sessions are destroyed before their locks are looked for again: a look reads every key below the lock
+/// prefix, and a thousand duplicates are no rarity where the older module ran.
+const LOOK_EVERY: usize = 50;
 
 /// Applies `plan`, which was made from `observed` and has passed its check.
 pub(super) fn apply(run: &Reconciler<'_>, plan: Plan, observed: &Observation) -> Result<Report, Error> {
-    let mut report = Report {
-        action: Action::of(&plan),
-        session: None,
-        destroyed: Vec::new(),
-        spared: plan.spared.clone(),
-        warnings: Vec::new(),
-        plan,
-    };
+    let mut report = Report::of(plan);
     remove(run, &observed.old_notes);
     if let Some(keep) = &report.plan.keep {
         report.session = Some(renew(run, keep, observed)?);
     }
-    for change in report.plan.changes.clone() {
-        let step = match &change {
+    let changes = report.plan.changes.clone();
+    for change in &changes {
+        match change {
             Change::Create { after } => create(run, after, observed).map(|created| settle(&mut report, created)),
             Change::Replace { before, after } => replace(run, before, after, observed, &mut report),
-            Change::Delete { before, reason } => delete(run, before, *reason, &mut report),
-        };
-        step.map_err(|error| interrupted(error, &report))?;
+            Change::Delete { .. } => Ok(()), // deletes come last
+        }
+        .map_err(|error| interrupted(error, &report))?;
     }
-    if report.action == Action::Pruned && report.destroyed.is_empty() {
-        report.action = Action::Unchanged; // every duplicate took a lock in the meantime
-    }
+    delete(run, &changes, &mut report).map_err(|error| interrupted(error, &report))?;
+    report.action = report.outcome();
+    stands(run, &report)?;
     Ok(report)
 }
 
@@ -52,60 +43,14 @@ fn renew(run: &Reconciler<'_>, keep: &ObservedSession, observed: &Observation) -
     run.client.session().renew(keep.id.as_str(), run.query)?.ok_or_else(ended)
 }
 
-/// Creates a session, and looks again: is it as asked for, and is it the only one?
-fn create(run: &Reconciler<'_>, after: &Session, observed: &Observation) -> Result<Created, Error> {
-    after.validate()?;
-    let id = run.client.session().create(&SessionRequest::from(after), run.query)?;
-    let id = SessionId::parse(&id)?;
-    look_again(run, after, &id, observed).map_err(|error| match error {
-        withdrawn @ (Error::Stale { .. } | Error::NotAsAsked { .. }) => withdrawn,
-        error => Error::Interrupted {
-            done: format!("session {id} was created, but not looked at again: another run may have created it too"),
-            created: Some(id),
-            source: Box::new(error),
-        },
-    })
-}
-
-fn look_again(run: &Reconciler<'_>, after: &Session, id: &SessionId, before: &Observation) -> Result<Created, Error> {
-    let query = run.query.consistent();
-    let now = match &after.name {
-        Some(name) => observe::of_name(run, &query, &after.node, Some(name))?,
-        None => {
-            let entries: Vec<SessionEntry> = run.client.session().read(id.as_str(), &query)?.0.into_iter().collect();
-            let sessions = entries.iter().map(ObservedSession::try_from).collect::<Result<_, _>>()?;
-            Observation { sessions, entries, ..Observation::default() }
-        }
-    };
-    let ours = now.sessions.iter().find(|session| session.id == *id);
-    let ours_entry = now.entry(id);
-    let index = ours.map_or(u64::MAX, |session| session.create_index);
-    let newcomers = now.sessions.iter().filter(|session| before.entry(&session.id).is_none() && session.id != *id);
-    if let Some(rival) = newcomers.filter(|session| session.create_index < index).min_by_key(|s| s.create_index) {
-        run.client.session().destroy(id.as_str(), run.query)?;
-        return match now.entry(&rival.id) {
-            Some(entry) if rival.session == *after => Ok(Created::Withdrawn(entry)),
-            _ => Err(Error::Stale { what: format!("another run created session {} with other properties", rival.id) }),
-        };
-    }
-    let (Some(ours), Some(entry)) = (ours, ours_entry) else {
-        return Err(Error::Stale { what: format!("session {id}, which this run had just created, was ended") });
-    };
-    if ours.session != *after {
-        run.client.session().destroy(id.as_str(), run.query)?;
-        return Err(Error::NotAsAsked { differences: ours.session.differences(after) });
-    }
-    Ok(Created::Stays(entry))
-}
-
 /// Puts what became of a create into the report.
 fn settle(report: &mut Report, created: Created) {
     report.session = Some(match created {
-        Created::Stays(entry) => entry,
-        Created::Withdrawn(entry) => {
-            report.action = Action::Unchanged;
+        Created::Stays(id, entry) => {
+            report.created = Some(id);
             entry
         }
+        Created::Withdrawn(entry) => entry,
     });
 }
 
@@ -117,30 +62,27 @@ fn replace(
     observed: &Observation,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let mut notes = before.replacement_notes.clone();
-    if notes.is_empty() {
+    // A note that is there already is another run's, at work or killed: it is not ours to take away before the end.
+    let mut own_note = Vec::new();
+    if before.replacement_notes.is_empty() {
         let note = run.client.session().create(&note::request(&before.session.node, &before.id), run.query)?;
-        notes.push(SessionId::parse(&note)?);
+        own_note.push(SessionId::parse(&note)?);
     }
-    let created = match create(run, after, observed) {
-        Ok(created) => created,
-        Err(error) if error.wrote() => return Err(error), // the note stays: there is something to finish
+    match create(run, after, observed) {
+        Ok(created) => settle(report, created),
+        // Something may be there to finish: the note stays.
+        Err(error) if error.wrote() || error.leaves_open() => return Err(error),
         Err(error) => {
-            remove(run, &notes);
+            remove(run, &own_note);
             return Err(error);
         }
-    };
-    settle(report, created);
-    if report.action == Action::Unchanged {
-        remove(run, &notes); // the run that was first does the rest
-        return Ok(());
     }
     if let Some(keys) = locks_taken(run, before)? {
-        if let Some(new) = &report.session {
-            run.client.session().destroy(&new.id, run.query)?;
+        if let Some(new) = report.created.take() {
+            run.client.session().destroy(new.as_str(), run.query)?;
         }
         report.session = None;
-        remove(run, &notes);
+        remove(run, &own_note);
         return Err(UnsafePlan::LocksHeld {
             id: before.id.clone(),
             differences: before.session.differences(after),
@@ -149,28 +91,8 @@ fn replace(
         }
         .into());
     }
-    run.client.session().destroy(before.id.as_str(), run.query)?;
-    report.destroyed.push(before.id.clone());
-    warn_of_lost_locks(before, report);
-    remove(run, &notes);
-    Ok(())
-}
-
-/// Destroys a session, unless it is one that must not lose a lock and has taken one since the plan was made.
-fn delete(
-    run: &Reconciler<'_>,
-    before: &ObservedSession,
-    reason: DeleteReason,
-    report: &mut Report,
-) -> Result<(), Error> {
-    if reason != DeleteReason::Absent && locks_taken(run, before)?.is_some() {
-        report.spared.push(Spared { session: before.clone(), reason: SpareReason::HoldsLocks });
-        return Ok(());
-    }
-    run.client.session().destroy(before.id.as_str(), run.query)?;
-    report.destroyed.push(before.id.clone());
-    warn_of_lost_locks(before, report);
-    remove(run, &before.replacement_notes);
+    destroy(run, before, report)?;
+    remove(run, &own_note);
     Ok(())
 }
 
@@ -185,10 +107,48 @@ fn locks_taken(run: &Reconciler<'_>, session: &ObservedSession) -> Result<Option
     Ok(Some(now.locks.keys().to_vec()).filter(|keys| !keys.is_empty()))
 }
 
-fn warn_of_lost_locks(session: &ObservedSession, report: &mut Report) {
+/// Destroys the sessions that `changes` say, except for those that must not lose a lock and have taken one since the
+/// plan was made.
+fn delete(run: &Reconciler<'_>, changes: &[Change], report: &mut Report) -> Result<(), Error> {
+    let deletes = changes.iter().filter_map(|change| match change {
+        Change::Delete { before, reason } => Some((before, *reason)),
+        Change::Create { .. } | Change::Replace { .. } => None,
+    });
+    let guarded = |reason: DeleteReason| match reason {
+        DeleteReason::Absent => false,
+        DeleteReason::Duplicate => true,
+        DeleteReason::Replaced => !run.policy.force,
+    };
+    for batch in deletes.collect::<Vec<_>>().chunks(LOOK_EVERY) {
+        let mut now: Vec<ObservedSession> = batch
+            .iter()
+            .filter(|(_, reason)| guarded(*reason))
+            .map(|(before, _)| ObservedSession::clone(before))
+            .collect();
+        if !now.is_empty() {
+            observe::locks(run, &mut now)?;
+        }
+        for (before, _) in batch {
+            let holds = |session: &&ObservedSession| session.id == before.id && !session.locks.keys().is_empty();
+            if let Some(holder) = now.iter().find(holds) {
+                report.spared.push(Spared { session: holder.clone(), reason: SpareReason::HoldsLocks });
+                continue;
+            }
+            destroy(run, before, report)?;
+        }
+    }
+    Ok(())
+}
+
+/// Destroys a session, and takes away the notes about it.
+fn destroy(run: &Reconciler<'_>, session: &ObservedSession, report: &mut Report) -> Result<(), Error> {
+    run.client.session().destroy(session.id.as_str(), run.query)?;
+    report.destroyed.push(session.id.clone());
     if !session.locks.keys().is_empty() {
         report.warnings.push(lost_locks(session, "held"));
     }
+    remove(run, &session.replacement_notes);
+    Ok(())
 }
 
 /// A warning about the keys that `session` held, or holds.
@@ -196,23 +156,27 @@ pub(super) fn lost_locks(session: &ObservedSession, verb: &str) -> String {
     format!("session {} {verb} {}", session.id, crate::plan::name_keys(session.locks.keys()))
 }
 
-/// Takes notes away. One that stays behind, because this fails, does no harm and ends by its TTL.
+/// Takes notes away. One that stays behind, because this fails, does no harm: the next run on the node takes it away.
 fn remove(run: &Reconciler<'_>, notes: &[SessionId]) {
     for note in notes {
         let _ = run.client.session().destroy(note.as_str(), run.query);
     }
 }
 
+/// Makes sure that the session which stands is there, where others were destroyed for its sake: two runs that wish
+/// for different things must not destroy each other's.
+fn stands(run: &Reconciler<'_>, report: &Report) -> Result<(), Error> {
+    let Some(session) = report.session.as_ref().filter(|_| !report.destroyed.is_empty()) else { return Ok(()) };
+    match run.client.session().read(&session.id, &run.query.consistent())?.0 {
+        Some(_) => Ok(()),
+        None => Err(Error::Stale { what: format!("another run destroyed session {}", session.id) }),
+    }
+}
+
 /// Says what had been done when `error` came.
 fn interrupted(error: Error, report: &Report) -> Error {
-    let created = match report.action {
-        Action::Created | Action::Replaced => {
-            report.session.as_ref().and_then(|entry| SessionId::parse(&entry.id).ok())
-        }
-        _ => None,
-    };
     let mut done = Vec::new();
-    if let Some(id) = &created {
+    if let Some(id) = &report.created {
         done.push(format!("session {id} was created"));
     }
     if !report.destroyed.is_empty() {
@@ -222,5 +186,10 @@ fn interrupted(error: Error, report: &Report) -> Error {
     if error.wrote() || done.is_empty() {
         return error;
     }
-    Error::Interrupted { done: done.join(", "), created, source: Box::new(error) }
+    Error::Interrupted {
+        done: done.join(", "),
+        next: "the next run finishes this",
+        created: report.created.clone(),
+        source: Box::new(error),
+    }
 }

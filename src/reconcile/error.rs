@@ -34,12 +34,17 @@ pub enum Error {
         rule: String,
     },
     /// No node was named, and the agent's own is in another datacenter.
-    #[error("the agent is in datacenter '{own}', so that its own node is none of '{wanted}': name a node there")]
+    #[error(
+        "the agent is in datacenter '{own}', so that its own node is none of '{wanted}'{}",
+        if .known.contains(.wanted) { ": name a node there".to_owned() } else { format!("; the datacenters are: {}", .known.join(", ")) }
+    )]
     NeedsNode {
         /// The agent's datacenter.
         own: String,
         /// The datacenter that was asked for.
         wanted: String,
+        /// The datacenters that the agent knows.
+        known: Vec<String>,
     },
     /// A partition was named, and this Consul would ignore it.
     #[error(
@@ -94,10 +99,12 @@ pub enum Error {
         differences: Vec<FieldDifference>,
     },
     /// It failed after something had been written.
-    #[error("{done}; then: {source}; the next run finishes this")]
+    #[error("{done}; then: {source}; {next}")]
     Interrupted {
         /// What was done, and what was not.
         done: String,
+        /// What comes next.
+        next: &'static str,
         /// The session that was created, and exists.
         created: Option<SessionId>,
         /// What went wrong.
@@ -109,6 +116,11 @@ impl Error {
     /// True where something was written before it failed, and is still there (or still gone).
     pub fn wrote(&self) -> bool {
         matches!(self, Self::Interrupted { .. })
+    }
+
+    /// True where a write may have been carried out although it failed.
+    pub(super) fn leaves_open(&self) -> bool {
+        matches!(self, Self::Consul(error) if error.leaves_open())
     }
 
     /// The failed exchange with Consul, if that is what it was.

@@ -5,18 +5,13 @@ use crate::plan::{Change, Plan};
 
 use super::apply::lost_locks;
 use super::observe::Observation;
-use super::{Action, Error, Reconciler, Report};
+use super::{Error, Reconciler, Report};
 
 /// The report that applying `plan` would give, or the error that Consul would answer with.
 pub(super) fn foresee(run: &Reconciler<'_>, plan: Plan, observed: &Observation) -> Result<Report, Error> {
-    let mut report = Report {
-        action: Action::of(&plan),
-        session: plan.keep.as_ref().and_then(|keep| observed.entry(&keep.id)),
-        destroyed: Vec::new(),
-        spared: plan.spared.clone(),
-        warnings: Vec::new(),
-        plan,
-    };
+    let mut report = Report::of(plan);
+    report.action = report.foreseen();
+    report.session = report.plan.keep.as_ref().and_then(|keep| observed.entry(&keep.id));
     for change in &report.plan.changes {
         if let Change::Create { after } | Change::Replace { after, .. } = change {
             report.warnings.extend(creatable(run, after)?);
@@ -48,7 +43,7 @@ fn creatable(run: &Reconciler<'_>, session: &Session) -> Result<Option<String>, 
     let checks = run.client.health().node(node, run.query)?;
     let wanted = session.checks.iter().chain(session.service_checks.iter().map(|check| &check.id));
     for wanted in wanted {
-        match checks.iter().find(|check| check.check_id == *wanted) {
+        match checks.iter().find(|check| check.check_id.eq_ignore_ascii_case(wanted)) {
             Some(check) if check.status == "critical" => {
                 let output = check.output.trim().to_owned();
                 return Err(Error::CriticalCheck { node: node.clone(), check: wanted.clone(), output });

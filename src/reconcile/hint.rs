@@ -7,10 +7,7 @@ use super::Error;
 
 /// A part of Consul's (or the TLS library's) text, and what to try where it appears.
 const BY_TEXT: &[(&str, &str)] = &[
-    (
-        "Missing node registration",
-        "no such node in this datacenter: check `node` and `datacenter` (names are case-sensitive)",
-    ),
+    ("Missing node registration", "no such node in this datacenter: check `node` and `datacenter`"),
     ("registration", "no such check on this node: give ids that /v1/health/node/NODE lists"),
     ("critical state", "Consul makes no session that depends on a critical check: mend the check first"),
     ("No path to datacenter", "no such datacenter: `consul catalog datacenters` lists them"),
@@ -71,6 +68,11 @@ fn of_consul(error: &consul::Error) -> Option<String> {
             "is the agent running there? Its address comes from `host` and `port`, --http-addr, or CONSUL_HTTP_ADDR"
                 .to_owned(),
         ),
+        error
+            if error.leaves_open() && error.call().is_some_and(|call| call.path.starts_with("/v1/session/create")) =>
+        {
+            Some("the session may have been created all the same: run it again, which finds it".to_owned())
+        }
         consul::Error::Timeout { .. } => {
             Some("the agent is slow or frozen: look at its log, or raise `timeout`".to_owned())
         }

@@ -14,6 +14,7 @@
 //! Consul before 1.11 does not say so, and locks in the hidden part are not seen.
 
 mod apply;
+mod create;
 mod entry;
 mod error;
 mod foresee;
@@ -24,6 +25,7 @@ mod place;
 mod report;
 
 use crate::consul::{Client, Query};
+use crate::object::HeldLocks;
 use crate::plan::{Desired, Plan, Policy};
 
 pub use error::Error;
@@ -75,8 +77,10 @@ impl Reconciler<'_> {
         let mut plan = Plan::between(desired, &observed.sessions, self.policy);
         if plan.depends_on_locks() {
             match observe::locks(self, &mut observed.sessions) {
-                // Whoever forces it need not know what is lost.
-                Err(Error::Blind { .. }) if self.policy.force => {}
+                // Whoever forces a replacement need not know what is lost; a duplicate stays then.
+                Err(Error::Blind { .. }) if self.policy.force => {
+                    observed.sessions.iter_mut().for_each(|session| session.locks = HeldLocks::Hidden);
+                }
                 looked => looked?,
             }
             plan = Plan::between(desired, &observed.sessions, self.policy);

@@ -5,46 +5,48 @@
 //! between its create and its destroy leaves it behind; the next run that looks at the node's sessions sees it at
 //! no cost, and finishes. A note that nobody comes for ends by its TTL.
 
+use std::collections::BTreeSet;
+
 use crate::consul::{SessionEntry, SessionRequest};
-use crate::object::{Session, SessionId};
+use crate::duration::ConsulDuration;
+use crate::object::{ObservedSession, Session, SessionId};
 
-/// How a note's name begins; the id of the session that is being replaced follows.
-const PREFIX: &str = "lictor: replacing ";
-
-/// The note for `replaced`, a session on `node`.
-pub(super) fn request(node: &str, replaced: &SessionId) -> SessionRequest {
-    SessionRequest {
-        name: Some(format!("{PREFIX}{replaced}")),
-        node: Some(node.to_owned()),
-        lock_delay: Some("0s".to_owned()),
-        behavior: Some("release".to_owned()),
-        ttl: Some(Session::TTL_MAX.to_string()),
-        node_checks: Some(Vec::new()),
-        service_checks: Vec::new(),
+/// What a note for `replaced` on `node` is. Nobody else's session is taken for a note: the name is refused to users,
+/// and all else has to be just this.
+fn note(node: &str, replaced: &SessionId) -> Session {
+    Session {
+        name: Some(format!("{}{replaced}", Session::NOTE_PREFIX)),
+        checks: BTreeSet::new(),
+        lock_delay: ConsulDuration::default(),
+        ttl: Some(Session::TTL_MAX),
+        ..Session::on(node)
     }
+}
+
+/// The request that makes the note for `replaced`.
+pub(super) fn request(node: &str, replaced: &SessionId) -> SessionRequest {
+    SessionRequest::from(&note(node, replaced))
+}
+
+/// The session that `entry` is a note about, if it is a note.
+fn subject(entry: &SessionEntry) -> Option<SessionId> {
+    let replaced = SessionId::parse(entry.name.strip_prefix(Session::NOTE_PREFIX)?).ok()?;
+    let session = ObservedSession::try_from(entry).ok()?.session;
+    (session == note(&entry.node, &replaced)).then_some(replaced)
+}
+
+fn ids_where(entries: &[SessionEntry], about: impl Fn(&SessionId) -> bool) -> Vec<SessionId> {
+    let notes = entries.iter().filter(|entry| subject(entry).is_some_and(|replaced| about(&replaced)));
+    notes.filter_map(|entry| SessionId::parse(&entry.id).ok()).collect()
 }
 
 /// The ids of those of `entries` that are notes about `replaced`.
 pub(super) fn about(entries: &[SessionEntry], replaced: &SessionId) -> Vec<SessionId> {
-    entries
-        .iter()
-        .filter(|entry| entry.name.strip_prefix(PREFIX) == Some(replaced.as_str()))
-        .filter_map(|entry| SessionId::parse(&entry.id).ok())
-        .collect()
+    ids_where(entries, |subject| subject == replaced)
 }
 
 /// The ids of those of `entries`, all sessions of a node, that are notes about a session which is there no more: the
 /// run that made it was killed after its last but one step.
 pub(super) fn out_of_date(entries: &[SessionEntry]) -> Vec<SessionId> {
-    let exists = |id: &str| entries.iter().any(|entry| entry.id == id);
-    entries
-        .iter()
-        .filter(|entry| {
-            entry
-                .name
-                .strip_prefix(PREFIX)
-                .is_some_and(|replaced| SessionId::parse(replaced).is_ok() && !exists(replaced))
-        })
-        .filter_map(|entry| SessionId::parse(&entry.id).ok())
-        .collect()
+    ids_where(entries, |subject| !entries.iter().any(|entry| entry.id == subject.as_str()))
 }

@@ -1,7 +1,7 @@
 //! Reads from Consul what a plan needs, and no more.
 
 use crate::consul::{Query, QueryMeta, SessionEntry};
-use crate::object::{HeldLocks, ObservedSession, SessionId};
+use crate::object::{HeldLocks, ObservedSession, Session, SessionId};
 use crate::plan::Desired;
 
 use super::{Error, Reconciler, note};
@@ -27,7 +27,7 @@ impl Observation {
 /// Reads the sessions that `desired` is about: one request, for one node or one id.
 pub(super) fn sessions(run: &Reconciler<'_>, desired: &Desired) -> Result<Observation, Error> {
     match desired {
-        Desired::Present { session } => of_name(run, run.query, &session.node, session.name.as_deref()),
+        Desired::Present { session } => of_wish(run, run.query, session),
         Desired::Absent { node, name } => of_name(run, run.query, node, Some(name)),
         Desired::Anonymous { .. } => Ok(Observation::default()),
         Desired::Existing { id, .. } | Desired::Gone { id, .. } => {
@@ -38,13 +38,17 @@ pub(super) fn sessions(run: &Reconciler<'_>, desired: &Desired) -> Result<Observ
     }
 }
 
+/// The sessions of the identity of `wish`.
+pub(super) fn of_wish(run: &Reconciler<'_>, query: &Query, wish: &Session) -> Result<Observation, Error> {
+    let mut observation = of_name(run, query, &wish.node, wish.name.as_deref())?;
+    for observed in &mut observation.sessions {
+        observed.session = observed.session.clone().spelled_as(wish);
+    }
+    Ok(observation)
+}
+
 /// The sessions of one name on one node.
-pub(super) fn of_name(
-    run: &Reconciler<'_>,
-    query: &Query,
-    node: &str,
-    name: Option<&str>,
-) -> Result<Observation, Error> {
+fn of_name(run: &Reconciler<'_>, query: &Query, node: &str, name: Option<&str>) -> Result<Observation, Error> {
     let (entries, meta) = run.client.session().list_node_with_meta(node, query)?;
     complete(&meta, &format!("the sessions of node '{node}'"), &format!("session \"{node}\" = read"))?;
     let old_notes = note::out_of_date(&entries);

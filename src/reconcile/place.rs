@@ -15,7 +15,8 @@ pub fn node_or_own(client: &Client, query: &Query, node: Option<String>) -> Resu
     let agent = client.agent().read_self()?.config;
     match &query.datacenter {
         Some(wanted) if *wanted != agent.datacenter => {
-            Err(Error::NeedsNode { own: agent.datacenter, wanted: wanted.clone() })
+            let known = client.catalog().datacenters()?;
+            Err(Error::NeedsNode { own: agent.datacenter, wanted: wanted.clone(), known })
         }
         _ => Ok(agent.node_name),
     }

@@ -1,7 +1,7 @@
 //! What a run did, or would do.
 
 use crate::consul::SessionEntry;
-use crate::object::{Session, SessionId};
+use crate::object::{HeldLocks, Session, SessionId};
 use crate::plan::{Change, DeleteReason, Desired, Plan, SpareReason, Spared, describe, name_keys};
 
 /// What a run did, or would do.
@@ -13,6 +13,8 @@ pub struct Report {
     pub action: Action,
     /// The session that stands for what is desired, as Consul has it now.
     pub session: Option<SessionEntry>,
+    /// The session that was created, and stays.
+    pub created: Option<SessionId>,
     /// Sessions that were destroyed, or would be.
     pub destroyed: Vec<SessionId>,
     /// Sessions that are not as desired, and stay.
@@ -36,20 +38,51 @@ pub enum Action {
     Destroyed,
 }
 
-impl Action {
-    /// What `plan` comes to, if nothing gets in its way.
-    pub(super) fn of(plan: &Plan) -> Self {
-        let rank = |change: &Change| match change {
-            Change::Create { .. } => Self::Created,
-            Change::Replace { .. } | Change::Delete { reason: DeleteReason::Replaced, .. } => Self::Replaced,
-            Change::Delete { reason: DeleteReason::Duplicate, .. } => Self::Pruned,
-            Change::Delete { reason: DeleteReason::Absent, .. } => Self::Destroyed,
-        };
-        plan.changes.first().map_or(Self::Unchanged, rank)
-    }
-}
-
 impl Report {
+    /// A report of `plan`, of which nothing is done yet.
+    pub(super) fn of(plan: Plan) -> Self {
+        Self {
+            action: Action::Unchanged,
+            session: None,
+            created: None,
+            destroyed: Vec::new(),
+            spared: plan.spared.clone(),
+            warnings: Vec::new(),
+            plan,
+        }
+    }
+
+    /// What was done, going by what was in fact created and destroyed.
+    pub(super) fn outcome(&self) -> Action {
+        let replaced = |change: &Change| match change {
+            Change::Replace { before, .. } | Change::Delete { before, reason: DeleteReason::Replaced } => {
+                self.destroyed.contains(&before.id)
+            }
+            Change::Create { .. } | Change::Delete { .. } => false,
+        };
+        match &self.plan.desired {
+            _ if self.created.is_none() && self.destroyed.is_empty() => Action::Unchanged,
+            Desired::Absent { .. } | Desired::Gone { .. } => Action::Destroyed,
+            _ if self.plan.changes.iter().any(replaced) => Action::Replaced,
+            _ if self.created.is_some() => Action::Created,
+            _ => Action::Pruned,
+        }
+    }
+
+    /// What the plan comes to, if nothing gets in its way.
+    pub(super) fn foreseen(&self) -> Action {
+        let rank = |change: &Change| match change {
+            Change::Create { .. } => Action::Created,
+            Change::Replace { .. } | Change::Delete { reason: DeleteReason::Replaced, .. } => Action::Replaced,
+            Change::Delete { reason: DeleteReason::Duplicate, .. } => Action::Pruned,
+            Change::Delete { reason: DeleteReason::Absent, .. } => Action::Destroyed,
+        };
+        let first = |action: &Action| {
+            [Action::Created, Action::Replaced, Action::Pruned, Action::Destroyed].iter().position(|a| a == action)
+        };
+        self.plan.changes.iter().map(rank).min_by_key(first).unwrap_or(Action::Unchanged)
+    }
+
     /// What somebody should know although it is no error, one sentence each.
     pub fn advice(&self) -> Vec<String> {
         let mut warnings = self.warnings.clone();
@@ -82,7 +115,7 @@ impl Report {
                 } else {
                     format!("there are {} sessions", duplicates.len())
                 },
-                duplicates.join(", ")
+                first_of(&duplicates)
             ));
         }
         for spared in &self.spared {
@@ -90,8 +123,13 @@ impl Report {
             match &spared.reason {
                 SpareReason::Duplicate => {}
                 SpareReason::HoldsLocks => warnings.push(format!(
-                    "session {id}, one more of that name on that node, stays: it holds {}",
-                    name_keys(spared.session.locks.keys())
+                    "session {id}, one more of that name on that node, stays: {}",
+                    match &spared.session.locks {
+                        HeldLocks::Keys(keys) => format!("it holds {}", name_keys(keys)),
+                        HeldLocks::Hidden | HeldLocks::NotLooked => {
+                            "the token does not show whether it holds locks".to_owned()
+                        }
+                    }
                 )),
                 SpareReason::Drifted(differences) => {
                     warnings
@@ -106,4 +144,12 @@ impl Report {
         }
         warnings
     }
+}
+
+/// How many ids a warning names.
+const NAMED_IDS: usize = 10;
+
+fn first_of(ids: &[&str]) -> String {
+    let named = ids.iter().take(NAMED_IDS).copied().collect::<Vec<_>>().join(", ");
+    if ids.len() > NAMED_IDS { format!("{named}, ...") } else { named }
 }

@@ -37,10 +37,21 @@ pub(super) fn run(arguments: Arguments, output: Output, connect: Connect) -> Res
     }
     let run = Reconciler { client: &client, query: &query, policy: &Policy::default() };
     let mut destroyed = Vec::new();
+    let mut failure = Ok(());
     for desired in &wishes {
-        destroyed.extend(run.apply(desired)?.destroyed);
+        match run.apply(desired) {
+            Ok(report) => destroyed.extend(report.destroyed),
+            Err(error) => {
+                failure = Err(error);
+                break;
+            }
+        }
     }
     let ids: Vec<&str> = destroyed.iter().map(SessionId::as_str).collect();
     let text = if ids.is_empty() { "nothing to destroy".to_owned() } else { format!("destroyed\t{}", ids.join("\t")) };
-    output.text(&json!({"destroyed": ids}), &text)
+    // What was done is said although a later one failed.
+    if failure.is_ok() || !ids.is_empty() {
+        output.text(&json!({"destroyed": ids}), &text)?;
+    }
+    Ok(failure?)
 }

@@ -19,11 +19,20 @@ pub(super) fn run(arguments: &Arguments, output: Output, connect: Connect) -> Re
     let ids = arguments.ids.iter().map(|id| SessionId::parse(id)).collect::<Result<Vec<_>, _>>()?;
     let (client, query) = connect.open()?;
     let mut renewed = Vec::new();
+    let mut failure = Ok(());
     for id in ids {
-        match client.session().renew(id.as_str(), &query)? {
-            Some(session) => renewed.push(session),
-            None => return Err(CliError::NotFound(format!("there is no session {id}: it has ended"))),
+        match client.session().renew(id.as_str(), &query) {
+            Ok(Some(session)) => renewed.push(session),
+            Ok(None) => failure = Err(CliError::NotFound(format!("there is no session {id}: it has ended"))),
+            Err(error) => failure = Err(error.into()),
+        }
+        if failure.is_err() {
+            break;
         }
     }
-    super::table::print(renewed, output)
+    // What was done is said although a later one failed.
+    if failure.is_ok() || !renewed.is_empty() {
+        super::table::print(renewed, output)?;
+    }
+    failure
 }
