@@ -109,7 +109,7 @@ pub enum ServiceCheckOption {
 }
 
 pub(super) fn spec() -> Spec {
-    Spec::of::<SessionOptions>(NAME)
+    Spec::of(NAME, include_str!("../../schemas/consul_session.json"))
 }
 
 /// What the module prints.

@@ -19,7 +19,7 @@ pub fn schemas() -> impl Iterator<Item = (&'static str, Schema)> {
 }
 
 /// A module's own options, and those of the connection behind them.
-pub(super) fn of_options<T: JsonSchema>() -> Schema {
+fn of_options<T: JsonSchema>() -> Schema {
     let mut schema = schema_for!(T);
     let connection = schema_for!(Connection);
     if let (Some(Value::Object(options)), Some(Value::Object(more))) =

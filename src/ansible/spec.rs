@@ -1,10 +1,7 @@
-//! The options of a module: their names, types, choices. Read off the JSON Schema of the very type that the
-//! arguments are parsed into, so that there is one list of them.
+//! The options of a module: their names, types, choices. Read off the JSON Schema that is generated from the very type
+//! which the arguments are parsed into, so that there is one list of them.
 
-use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value};
-
-use super::schemas::of_options;
 
 /// The options of a module, by name, in the order of their fields.
 #[derive(Debug)]
@@ -51,19 +48,18 @@ const PATH: &str = "x-path";
 const ENVIRONMENT: &str = "x-env";
 
 impl Spec {
-    pub fn of<T: JsonSchema>(module: &'static str) -> Self {
-        let schema = of_options::<T>();
-        let options = properties(&schema).map(|(name, schema)| (name.clone(), OptionSpec::of(schema))).collect();
-        Self { module, options }
+    /// Reads the options off `schema`, the text of a file in `schemas/`. It is generated from the type that the
+    /// arguments are parsed into, and a test keeps it current; to derive it at every start would take longer, and a
+    /// fortieth of the binary.
+    pub fn of(module: &'static str, schema: &str) -> Self {
+        let schema: Value = serde_json::from_str(schema).unwrap_or_default();
+        let properties = schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::iter);
+        Self { module, options: properties.map(|(name, schema)| (name.clone(), OptionSpec::of(schema))).collect() }
     }
 
     pub fn get(&self, name: &str) -> Option<&OptionSpec> {
         self.options.iter().find(|(option, _)| option == name).map(|(_, spec)| spec)
     }
-}
-
-fn properties(schema: &Schema) -> impl Iterator<Item = (&String, &Value)> {
-    schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::iter)
 }
 
 impl OptionSpec {
