@@ -72,13 +72,6 @@ impl Failure {
     pub(super) fn masked(self, call: &Call, invocation: Value) -> Self {
         Self { msg: call.mask(&self.msg), invocation, ..self }
     }
-
-    /// Writes it as JSON.
-    pub(super) fn write(&self, output: &mut Vec<u8>) {
-        if serde_json::to_writer(&mut *output, self).is_err() {
-            output.extend_from_slice(br#"{"failed": true, "changed": false, "msg": "the failure cannot be written"}"#);
-        }
-    }
 }
 
 impl From<Refused> for Failure {

@@ -9,7 +9,7 @@ mod input;
 mod schemas;
 mod spec;
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -74,23 +74,20 @@ pub struct Diff {
 /// The arguments are read from `file`; where that is `None` or `-`, from standard input.
 pub fn run(name: Option<&str>, program: &str, file: Option<&str>) -> u8 {
     answer_panics();
-    let mut output = Vec::new();
-    let code = match input::read(file).and_then(|text| answer(name, program, &text, &mut output)) {
-        Ok(()) => 0,
+    match input::read(file).and_then(|text| answer(name, program, &text)) {
+        Ok(printed) => u8::from(!printed),
         Err(failure) => {
-            output.clear();
-            failure.write(&mut output);
+            print(&failure);
             1
         }
-    };
-    if print(&output) { code } else { 1 }
+    }
 }
 
-/// Runs the module that `text`, the arguments, is for, and writes its result.
-fn answer(name: Option<&str>, program: &str, text: &[u8], output: &mut Vec<u8>) -> Result<(), Failure> {
+/// Runs the module that `text`, the arguments, is for, and prints its result. False where that cannot be printed.
+fn answer(name: Option<&str>, program: &str, text: &[u8]) -> Result<bool, Failure> {
     let arguments = input::parse(text)?;
     match input::module_name(&arguments, name, program)?.as_str() {
-        consul_session::NAME => module(&consul_session::spec(), arguments, output, consul_session::run),
+        consul_session::NAME => module(&consul_session::spec(), arguments, consul_session::run),
         other => Err(Failure::arguments(format!("there is no module {other:?} here, only: {}", MODULES.join(", ")))),
     }
 }
@@ -99,13 +96,12 @@ fn answer(name: Option<&str>, program: &str, text: &[u8], output: &mut Vec<u8>) 
 fn module<O: DeserializeOwned, R: Serialize + AsMut<Common>>(
     spec: &Spec,
     arguments: Map<String, Value>,
-    output: &mut Vec<u8>,
     run: fn(O, Connection, &Call, Variables<'_>) -> Result<R, Failure>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let variables = &|name: &str| std::env::var(name).ok();
     let call = Call::new(spec, &arguments);
     let mut invocation = Value::Null;
-    let answer = || -> Result<(), Failure> {
+    let answer = || -> Result<bool, Failure> {
         let coerced = coerce::coerce(spec, arguments, variables).map_err(Failure::arguments)?;
         invocation = call.invocation(spec, &coerced);
         let unread = |error: serde_json::Error| Failure::arguments(error.to_string());
@@ -115,7 +111,7 @@ fn module<O: DeserializeOwned, R: Serialize + AsMut<Common>>(
         let common = result.as_mut();
         common.invocation = invocation.take();
         common.warnings = common.warnings.iter().map(|warning| call.mask(warning)).collect();
-        serde_json::to_writer(output, &result).map_err(|error| Failure::arguments(error.to_string()))
+        Ok(print(&result)) // nothing can fail any more but standard output itself
     };
     answer().map_err(|failure| failure.masked(&call, invocation))
 }
@@ -127,16 +123,16 @@ type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub fn answer_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
-        let mut output = Vec::new();
-        Failure::internal(format!("this program has a fault{place}: please report it with the task's options"))
-            .write(&mut output);
-        print(&output);
+        print(&Failure::internal(format!("this program has a fault{place}: please report it with the task's options")));
         std::process::exit(1);
     }));
 }
 
+/// How much is handed to standard output at once, in bytes: the result of a list may be 30 MB, and is not held twice.
+const BUFFER: usize = 64 * 1024;
+
 /// Prints a result. False where standard output takes none: the exit code is all that is left to tell it by.
-fn print(output: &[u8]) -> bool {
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(output).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()).is_ok()
+fn print(result: &impl Serialize) -> bool {
+    let mut output = BufWriter::with_capacity(BUFFER, std::io::stdout().lock());
+    serde_json::to_writer(&mut output, result).is_ok() && output.write_all(b"\n").is_ok() && output.flush().is_ok()
 }

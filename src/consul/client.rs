@@ -92,18 +92,20 @@ impl Client {
         self.decode(request, &self.send(request)?)
     }
 
-    /// Sends `request` and gives the JSON list that answers it as text, after `change`.
-    pub(super) fn read_text(&self, request: &Request, change: fn(String) -> String) -> Result<Box<RawValue>, Error> {
-        let body = self.send(request)?.body;
-        let undecodable =
-            |body: &[u8], problem: &str| self.undecodable(request, body, serde::de::Error::custom(problem));
-        let text = String::from_utf8(body).map_err(|error| undecodable(error.as_bytes(), "it is not UTF-8"))?;
-        let text = change(text);
+    /// Sends `request` and gives the JSON list of records that answers it as text, after `change`. The text is not
+    /// copied on the way.
+    pub(super) fn read_text(&self, request: &Request, change: fn(&mut [u8])) -> Result<Box<RawValue>, Error> {
+        let mut body = self.send(request)?.body;
+        change(&mut body);
+        let undecodable = |body: &[u8], what: &str| self.undecodable(request, body, serde::de::Error::custom(what));
+        let mut text = String::from_utf8(body).map_err(|error| undecodable(error.as_bytes(), "it is not UTF-8"))?;
+        text.truncate(text.trim_end().len());
         let first = text.trim_start().strip_prefix('[').map(str::trim_start);
         if !first.is_some_and(|first| first.starts_with(['{', ']'])) {
             return Err(undecodable(text.as_bytes(), "it is no list of records"));
         }
-        serde_json::from_str(&text).map_err(|source| self.undecodable(request, text.as_bytes(), source))
+        let start = text.get(..KEPT).unwrap_or(&text).to_owned();
+        RawValue::from_string(text).map_err(|source| self.undecodable(request, start.as_bytes(), source))
     }
 
     fn undecodable(&self, request: &Request, body: &[u8], source: serde_json::Error) -> Error {

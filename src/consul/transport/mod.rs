@@ -4,6 +4,7 @@ mod unix;
 
 use std::error::Error as StdError;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine;
@@ -240,9 +241,21 @@ impl Resolver for Lookup {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let uri = self.0.as_ref().unwrap_or(uri);
+        // An address needs no look-up, for which a thread would be started.
+        if let Some(address) = literal(uri) {
+            let mut addresses = self.empty();
+            addresses.push(address);
+            return Ok(addresses);
+        }
         DefaultResolver::default().resolve(uri, config, timeout).map_err(|error| match error {
             ureq::Error::Io(error) => ureq::Error::Other(Box::new(LookupError(error))),
             error => error,
         })
     }
+}
+
+/// The address that the URI's host is, if it is one.
+fn literal(uri: &http::Uri) -> Option<SocketAddr> {
+    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+    Some(SocketAddr::new(host.parse().ok()?, uri.port_u16()?))
 }
