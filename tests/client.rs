@@ -40,7 +40,7 @@ fn a_name_of_any_character_survives() {
             SessionRequest { node: Some(name.to_owned()), node_checks: Some(Vec::new()), ..SessionRequest::default() };
         let id = client.session().create(&request, &query).unwrap();
         assert_eq!(client.session().list_node(name, &query).unwrap()[0].id, id, "the node's name in the path");
-        assert_eq!(client.catalog().node(name, &query).unwrap().unwrap().node, name);
+        assert_eq!(client.catalog().node(name, &query).unwrap().unwrap().node.node, name);
     }
 }
 

@@ -1,10 +1,12 @@
-//! `/v1/catalog/`: the nodes that the cluster knows.
+//! `/v1/catalog/`: the nodes and services that the cluster knows.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::error::Error;
-use super::query::Query;
+use super::query::{Query, null_is_default};
 use super::request::Request;
 
 /// The cluster's catalog.
@@ -21,12 +23,128 @@ pub struct Node {
     pub address: String,
     /// Its datacenter.
     pub datacenter: String,
+    /// Its addresses by network: `lan`, `wan`.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub tagged_addresses: BTreeMap<String, String>,
+    /// Its metadata.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub meta: BTreeMap<String, String>,
 }
 
-#[derive(Deserialize)]
+/// A node and its services.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct NodeAnswer {
-    node: Node,
+pub struct NodeServices {
+    /// The node.
+    pub node: Node,
+    /// Its services, by id.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub services: BTreeMap<String, NodeService>,
+}
+
+/// A service of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NodeService {
+    /// Its id on the node.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Its name.
+    pub service: String,
+    /// Its tags.
+    #[serde(deserialize_with = "null_is_default")]
+    pub tags: Vec<String>,
+    /// Its address; empty for the node's.
+    pub address: String,
+    /// Its port; 0 for none.
+    pub port: u16,
+    /// Its metadata.
+    #[serde(deserialize_with = "null_is_default")]
+    pub meta: BTreeMap<String, String>,
+}
+
+/// An instance of a service, and its node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CatalogService {
+    /// The node's name.
+    pub node: String,
+    /// The node's address.
+    pub address: String,
+    /// The node's addresses by network.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub tagged_addresses: BTreeMap<String, String>,
+    /// The service's id on the node.
+    #[serde(rename = "ServiceID")]
+    pub service_id: String,
+    /// The service's name.
+    pub service_name: String,
+    /// Its tags.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub service_tags: Vec<String>,
+    /// Its address; empty for the node's.
+    #[serde(default)]
+    pub service_address: String,
+    /// Its port; 0 for none.
+    #[serde(default)]
+    pub service_port: u16,
+    /// Its metadata.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub service_meta: BTreeMap<String, String>,
+}
+
+/// A node without an agent, to register in the catalog, with a service or with checks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Registration {
+    /// The node's name.
+    pub node: String,
+    /// Its address.
+    pub address: String,
+    /// Its metadata.
+    #[serde(rename = "NodeMeta", skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_meta: BTreeMap<String, String>,
+    /// A service on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<NodeService>,
+    /// Checks of the node, or of the service.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CatalogCheck>,
+    /// Leave the node itself as it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skip_node_update: bool,
+}
+
+/// A check in the catalog. Nobody runs it: its status is what was last registered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct CatalogCheck {
+    /// The node.
+    pub node: String,
+    /// Its id on the node.
+    #[serde(rename = "CheckID")]
+    pub check_id: String,
+    /// Its name.
+    pub name: String,
+    /// `passing`, `warning` or `critical`.
+    pub status: String,
+    /// The service that it is of; empty for the node.
+    #[serde(rename = "ServiceID", skip_serializing_if = "String::is_empty")]
+    pub service_id: String,
+}
+
+/// What to take out of the catalog: the node with all that is on it, or one service, or one check.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Deregistration {
+    /// The node.
+    pub node: String,
+    /// Only this service.
+    #[serde(rename = "ServiceID", skip_serializing_if = "Option::is_none")]
+    pub service_id: Option<String>,
+    /// Only this check.
+    #[serde(rename = "CheckID", skip_serializing_if = "Option::is_none")]
+    pub check_id: Option<String>,
 }
 
 impl Catalog<'_> {
@@ -46,12 +164,51 @@ impl Catalog<'_> {
         self.0.read(&Request::get(&["catalog", "nodes"]).with(query)).map(|(nodes, _)| nodes)
     }
 
-    /// One node; `None` where there is none of that name, or the token may not see it.
+    /// One node and its services; `None` where there is none of that name, or the token may not see it.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn node(&self, name: &str, query: &Query) -> Result<Option<Node>, Error> {
-        let (answer, _) = self.0.read::<Option<NodeAnswer>>(&Request::get(&["catalog", "node", name]).with(query))?;
-        Ok(answer.map(|answer| answer.node))
+    pub fn node(&self, name: &str, query: &Query) -> Result<Option<NodeServices>, Error> {
+        self.0.read(&Request::get(&["catalog", "node", name]).with(query)).map(|(node, _)| node)
+    }
+
+    /// The names of all services that the token may see, with the tags that their instances have.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn services(&self, query: &Query) -> Result<BTreeMap<String, Vec<String>>, Error> {
+        self.0.read(&Request::get(&["catalog", "services"]).with(query)).map(|(services, _)| services)
+    }
+
+    /// The instances of a service that have all of `tags`, whatever their health.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn service(&self, name: &str, tags: &[&str], query: &Query) -> Result<Vec<CatalogService>, Error> {
+        let request = Request::get(&["catalog", "service", name]).with(query);
+        let request = tags.iter().fold(request, |request, tag| request.parameter("tag", tag));
+        let (mut instances, _) = self.0.read::<Vec<CatalogService>>(&request)?;
+        // Consul before 1.3 looks at one tag only.
+        instances.retain(|instance| tags.iter().all(|tag| instance.service_tags.iter().any(|has| has == tag)));
+        Ok(instances)
+    }
+
+    /// Puts an external node into the catalog, or changes it. For a node with an agent, register with the agent: it
+    /// would undo this. Needs `node:write`, and `service:write` for a service.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn register(&self, registration: &Registration, query: &Query) -> Result<(), Error> {
+        let body = serde_json::to_vec(registration).unwrap_or_default();
+        self.0.send(&Request::put(&["catalog", "register"]).with(query).body(body).repeatable()).map(drop)
+    }
+
+    /// Takes an external node, or a part of it, out of the catalog.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn deregister(&self, deregistration: &Deregistration, query: &Query) -> Result<(), Error> {
+        let body = serde_json::to_vec(deregistration).unwrap_or_default();
+        self.0.send(&Request::put(&["catalog", "deregister"]).with(query).body(body).repeatable()).map(drop)
     }
 }

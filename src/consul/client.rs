@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::config::{Config, Secret};
+use super::config::{Address, Config, Secret};
 use super::error::{Call, Error};
 use super::query::QueryMeta;
 use super::request::Request;
-use super::transport::{Response, Transport};
-use super::{Acl, Agent, Catalog, Health, Kv, SessionApi, Status};
+use super::transport::{HttpTransport, Response, Transport};
+use super::{Acl, Agent, Catalog, Events, Health, Kv, SessionApi, Status, Txn};
 
 /// The first pause before another try is at most this long, each one after it at most twice the one before. A
 /// leader is elected within a few seconds, so that a handful of tries spans it.
@@ -31,8 +31,11 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Inner {
-    transport: Transport,
-    timeout: Duration,
+    transport: Arc<dyn Transport>,
+    /// True where the transport is the network, and another address needs another one.
+    over_http: bool,
+    address: String,
+    config: Config,
     /// What must not appear in an error.
     secrets: Vec<Secret>,
 }
@@ -43,13 +46,72 @@ impl Client {
     /// # Errors
     /// [`Error::Config`] where the settings cannot work.
     pub fn new(config: Config) -> Result<Self, Error> {
-        let transport = Transport::new(&config)?;
-        Ok(Self { inner: Arc::new(Inner { transport, timeout: config.timeout, secrets: config.secrets() }) })
+        let transport = Arc::new(HttpTransport::new(&config)?);
+        Ok(Self::of(config, transport, true))
+    }
+
+    /// A client whose requests are answered by `transport` in place of an agent: for your own tests.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    ///
+    /// use lictor::consul::{Client, Config, Error, Query, Request, Response, Transport};
+    ///
+    /// #[derive(Debug)]
+    /// struct Fake;
+    ///
+    /// impl Transport for Fake {
+    ///     fn send(&self, request: &Request, _: &str, _: Duration) -> Result<Response, Error> {
+    ///         Ok(match request.path_and_query().as_str() {
+    ///             "/v1/kv/config" => Response::json(
+    ///                 200,
+    ///                 &serde_json::json!([{
+    ///                     "Key": "config", "Value": "b24=", "Flags": 0,
+    ///                     "LockIndex": 0, "CreateIndex": 1, "ModifyIndex": 1
+    ///                 }]),
+    ///             ),
+    ///             _ => Response::text(404, ""),
+    ///         })
+    ///     }
+    /// }
+    ///
+    /// let client = Client::with_transport(Config::default(), Arc::new(Fake));
+    /// let pair = client.kv().get("config", &Query::default())?.expect("it is there");
+    /// assert_eq!(pair.text().expect("UTF-8"), "on");
+    /// assert_eq!(client.kv().get("other", &Query::default())?, None);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn with_transport(config: Config, transport: Arc<dyn Transport>) -> Self {
+        Self::of(config, transport, false)
+    }
+
+    fn of(config: Config, transport: Arc<dyn Transport>, over_http: bool) -> Self {
+        let (address, secrets) = (config.address.to_string(), config.secrets());
+        Self { inner: Arc::new(Inner { transport, over_http, address, config, secrets }) }
+    }
+
+    /// A client with the same settings toward another agent: services are registered with the agent of their host.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where that address cannot work with these settings.
+    pub fn at(&self, address: Address) -> Result<Self, Error> {
+        let config = Config { address, ..self.inner.config.clone() };
+        if self.inner.over_http {
+            Self::new(config)
+        } else {
+            Ok(Self::with_transport(config, self.inner.transport.clone()))
+        }
     }
 
     /// The agent's address, for messages.
     pub fn address(&self) -> &str {
-        self.inner.transport.address()
+        &self.inner.address
+    }
+
+    /// How long a request may take, further tries included.
+    pub fn timeout(&self) -> Duration {
+        self.inner.config.timeout
     }
 
     /// `/v1/acl/`
@@ -65,6 +127,11 @@ impl Client {
     /// `/v1/catalog/`
     pub fn catalog(&self) -> Catalog<'_> {
         Catalog(self)
+    }
+
+    /// `/v1/event/`
+    pub fn events(&self) -> Events<'_> {
+        Events(self)
     }
 
     /// `/v1/health/`
@@ -85,6 +152,11 @@ impl Client {
     /// `/v1/status/`
     pub fn status(&self) -> Status<'_> {
         Status(self)
+    }
+
+    /// `/v1/txn`
+    pub fn txn(&self) -> Txn<'_> {
+        Txn(self)
     }
 
     /// Sends `request` and reads the JSON that answers it.
@@ -126,6 +198,20 @@ impl Client {
         self.decode(request, &response)
     }
 
+    /// Sends `request` once, within `timeout`, and reads the JSON that answers it; the default where there is nothing.
+    pub(super) fn read_once<T: DeserializeOwned + Default>(
+        &self,
+        request: &Request,
+        timeout: Duration,
+    ) -> Result<(T, QueryMeta), Error> {
+        let response = self.inner.transport.send(request, &self.inner.address, timeout)?;
+        let response = self.success(request, response)?;
+        if response.status == 404 {
+            return Ok((T::default(), response.meta));
+        }
+        self.decode(request, &response)
+    }
+
     fn decode<T: DeserializeOwned>(&self, request: &Request, response: &Response) -> Result<(T, QueryMeta), Error> {
         serde_json::from_slice(&response.body)
             .map(|value| (value, response.meta.clone()))
@@ -144,7 +230,7 @@ impl Client {
         let start = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            let left = self.inner.timeout.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
+            let left = self.inner.config.timeout.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
             let error = match self.try_once(request, left) {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
@@ -153,7 +239,7 @@ impl Client {
             let rest = pause.mul_f64(fastrand::f64());
             // A connection that breaks is not tried again here: what answers like that is mostly no Consul at all.
             let again = error.status().is_some() && error.is_retryable(request.is_repeatable());
-            if !again || start.elapsed() + rest >= self.inner.timeout {
+            if !again || start.elapsed() + rest >= self.inner.config.timeout {
                 return Err(error);
             }
             std::thread::sleep(rest);
@@ -162,10 +248,15 @@ impl Client {
     }
 
     fn try_once(&self, request: &Request, timeout: Duration) -> Result<Response, Error> {
-        let response = self.inner.transport.send(request, timeout).map_err(|error| match error {
-            Error::Timeout { call, .. } => Error::Timeout { call, after: self.inner.timeout },
-            error => error,
-        })?;
+        let response =
+            self.inner.transport.send(request, &self.inner.address, timeout).map_err(|error| match error {
+                Error::Timeout { call, .. } => Error::Timeout { call, after: self.inner.config.timeout },
+                error => error,
+            })?;
+        self.success(request, response)
+    }
+
+    fn success(&self, request: &Request, response: Response) -> Result<Response, Error> {
         match response.status {
             200..=299 | 404 => Ok(response),
             status @ 300..=399 => Err(Error::Redirect {

@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use super::key::KeyError;
+
 /// The request that an error is about, and where it went. It never holds a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -79,6 +81,9 @@ pub enum Error {
         /// Where it stopped to make sense.
         source: serde_json::Error,
     },
+    /// A key, or a value, that Consul would refuse or take for another; nothing was sent.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// Settings that cannot work; nothing was sent.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -134,7 +139,7 @@ impl Error {
             | Self::Status { call, .. }
             | Self::Redirect { call, .. }
             | Self::Decode { call, .. } => Some(call),
-            Self::Config(_) => None,
+            Self::Key(_) | Self::Config(_) => None,
         }
     }
 
@@ -155,6 +160,11 @@ impl Error {
             Self::Status { .. } => self.is_retryable(true) && !self.is_retryable(false),
             _ => false,
         }
+    }
+
+    /// True where something else stood in the way: an operation of a transaction did not hold.
+    pub fn is_conflict(&self) -> bool {
+        self.status() == Some(409)
     }
 
     /// True where another try may succeed, now that some time has passed, and cannot do harm: Consul said that it

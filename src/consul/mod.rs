@@ -24,7 +24,9 @@ mod catalog;
 mod client;
 mod config;
 mod error;
+mod event;
 mod health;
+mod key;
 mod kv;
 mod query;
 mod request;
@@ -32,16 +34,27 @@ mod session;
 mod status;
 mod tls;
 mod transport;
+mod txn;
+mod watch;
 
 pub use acl::Acl;
-pub use agent::{Agent, AgentConfig, AgentSelf};
-pub use catalog::{Catalog, Node};
+pub use agent::{
+    Agent, AgentConfig, AgentSelf, AgentService, CheckDefinition, CheckStatus, Member, Pool, ServiceDefinition,
+};
+pub use catalog::{
+    Catalog, CatalogCheck, CatalogService, Deregistration, Node, NodeService, NodeServices, Registration,
+};
 pub use client::Client;
-pub use config::{Address, Config, Secret, Settings};
+pub use config::{Address, Config, DEFAULT_PORT, DEFAULT_TIMEOUT, Secret, Settings, TlsSettings};
 pub use error::{Call, ConfigError, Error};
-pub use health::{Health, HealthCheck};
-pub use kv::{Kv, LockedKey};
+pub use event::{Event, Events};
+pub use health::{Health, HealthCheck, ServiceEntry};
+pub use key::{KeyError, MAX_VALUE, check_key, check_prefix, check_tree, check_value};
+pub use kv::{Condition, Kv, KvPair, LockedKey, PutOptions};
 pub use query::{Consistency, Query, QueryMeta};
 pub use request::{Method, Request};
 pub use session::{ServiceCheckEntry, SessionApi, SessionEntry, SessionRequest};
 pub use status::Status;
+pub use transport::{Response, Transport};
+pub use txn::{Operation, OperationError, Txn, TxnError};
+pub use watch::Watch;

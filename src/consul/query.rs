@@ -1,5 +1,7 @@
 //! What goes with every request, and what comes with every answer.
 
+use serde::{Deserialize, Deserializer};
+
 /// Where a request is answered, and how fresh the answer has to be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
@@ -14,6 +16,8 @@ pub struct Query {
 }
 
 /// How fresh a read has to be.
+///
+/// To decide over a lock, read `Consistent`. To delete on the ground of an absence, never read `Stale`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Consistency {
@@ -22,6 +26,8 @@ pub enum Consistency {
     Default,
     /// The leader's view, after it has made sure that it still leads.
     Consistent,
+    /// Any server's view, which may be old: see [`QueryMeta::last_contact`].
+    Stale,
 }
 
 impl Query {
@@ -38,6 +44,7 @@ impl Query {
         let consistency = match consistency {
             Consistency::Default => None,
             Consistency::Consistent => Some(("consistent", None)),
+            Consistency::Stale => Some(("stale", None)),
         };
         places.into_iter().filter_map(|(name, value)| Some((name, Some(value.as_deref()?)))).chain(consistency)
     }
@@ -46,6 +53,19 @@ impl Query {
 /// What the headers of an answer say about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueryMeta {
+    /// The Raft index of what was read: what a blocking query waits beyond. Writes have none.
+    pub index: Option<u64>,
+    /// Whether the server that answered knew of a leader.
+    pub known_leader: Option<bool>,
+    /// How long ago that server last heard of the leader, in milliseconds.
+    pub last_contact: Option<u64>,
     /// True where Consul says that the token did not let it show everything. Consul before 1.11 never says so.
     pub filtered_by_acls: bool,
+}
+
+/// Go writes an empty list or map as `null` here and there.
+pub(super) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }

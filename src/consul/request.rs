@@ -12,6 +12,8 @@ pub enum Method {
     Get,
     /// Writes.
     Put,
+    /// Deletes.
+    Delete,
 }
 
 impl Method {
@@ -20,6 +22,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Put => "PUT",
+            Self::Delete => "DELETE",
         }
     }
 }
@@ -63,8 +66,22 @@ impl Request {
 
     /// A read below `/v1/kv/`. The slashes of a key part its segments; everything else is encoded.
     pub fn get_kv(key: &str) -> Self {
+        Self::kv(Method::Get, key, true)
+    }
+
+    /// A write below `/v1/kv/`.
+    pub fn put_kv(key: &str) -> Self {
+        Self::kv(Method::Put, key, false)
+    }
+
+    /// A delete below `/v1/kv/`.
+    pub fn delete_kv(key: &str) -> Self {
+        Self::kv(Method::Delete, key, false)
+    }
+
+    fn kv(method: Method, key: &str, repeatable: bool) -> Self {
         let segments: Vec<&str> = ["kv"].into_iter().chain(key.split('/')).collect();
-        Self::get(&segments)
+        Self::new(method, &segments, repeatable)
     }
 
     /// Adds the parameters that `query` stands for.

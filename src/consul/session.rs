@@ -2,12 +2,12 @@
 
 use memchr::memmem;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::client::{Client, found};
 use super::error::Error;
-use super::query::{Query, QueryMeta};
+use super::query::{Query, QueryMeta, null_is_default};
 use super::request::Request;
 
 /// Sessions.
@@ -33,10 +33,10 @@ pub struct SessionEntry {
     #[serde(rename = "TTL")]
     pub ttl: String,
     /// The ids of the node checks.
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "null_is_default")]
     pub node_checks: Vec<String>,
     /// The service checks.
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "null_is_default")]
     pub service_checks: Vec<ServiceCheckEntry>,
     /// The namespace (Consul Enterprise).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,10 +89,6 @@ pub struct SessionRequest {
     /// The service checks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub service_checks: Vec<ServiceCheckEntry>,
-}
-
-fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 #[derive(Deserialize)]

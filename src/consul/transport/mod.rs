@@ -3,12 +3,14 @@
 mod unix;
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
 use ureq::http;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -23,29 +25,55 @@ use super::tls;
 /// The header in which Consul 1.11 and later says that a list is not complete.
 const FILTERED: &str = "x-consul-results-filtered-by-acls";
 
-/// An open way to one agent. Connections are kept and used again.
+/// Sends a request and reads its answer. The network is one; a test can be another, see
+/// [`Client::with_transport`](super::Client::with_transport).
+pub trait Transport: fmt::Debug + Send + Sync {
+    /// Sends `request` to the agent at `address` once, and reads the answer to its end, all within `timeout`. Every
+    /// status is an answer.
+    ///
+    /// # Errors
+    /// [`Error::Connect`], [`Error::Timeout`] or [`Error::Broken`], by what is known of the request.
+    fn send(&self, request: &Request, address: &str, timeout: Duration) -> Result<Response, Error>;
+}
+
+/// Over HTTP to one agent. Connections are kept and used again.
 #[derive(Debug)]
-pub(super) struct Transport {
+pub(super) struct HttpTransport {
     agent: ureq::Agent,
     /// `scheme://authority` of the URIs; with another TLS server name, that name stands here.
     base: String,
     /// The authority for the Host header, where `base` has another.
     host: Option<String>,
-    address: String,
     token: Option<Secret>,
     authorization: Option<Secret>,
 }
 
-/// An answer, read to its end (else the connection would be lost).
-#[derive(Debug)]
-pub(super) struct Response {
+/// An answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Response {
+    /// The HTTP status.
     pub status: u16,
+    /// Where a redirect points.
     pub location: Option<String>,
+    /// What the headers say about the answer.
     pub meta: QueryMeta,
+    /// The body.
     pub body: Vec<u8>,
 }
 
-impl Transport {
+impl Response {
+    /// An answer of this status and JSON body, for tests.
+    pub fn json(status: u16, body: &impl Serialize) -> Self {
+        Self { status, body: serde_json::to_vec(body).unwrap_or_default(), ..Self::default() }
+    }
+
+    /// An answer of this status and text, as Consul's errors are, for tests.
+    pub fn text(status: u16, body: &str) -> Self {
+        Self { status, body: body.as_bytes().to_vec(), ..Self::default() }
+    }
+}
+
+impl HttpTransport {
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
         let settings = ureq::Agent::config_builder()
             .http_status_as_error(false) // the reason is in the body
@@ -83,14 +111,19 @@ impl Transport {
         base.parse::<http::Uri>().map_err(|_| invalid("host", &base))?;
         let authorization =
             config.auth.as_ref().map(|auth| Secret::new(format!("Basic {}", BASE64.encode(auth.reveal()))));
-        Ok(Self { agent, base, host, address: config.address.to_string(), token: config.token.clone(), authorization })
+        Ok(Self { agent, base, host, token: config.token.clone(), authorization })
     }
 
-    /// Sends `request` once and reads the answer, all within `timeout`.
-    pub fn send(&self, request: &Request, timeout: Duration) -> Result<Response, Error> {
+    fn timed<B: ureq::AsSendBody>(&self, request: http::Request<B>, timeout: Duration) -> http::Request<B> {
+        self.agent.configure_request(request).timeout_global(Some(timeout)).build()
+    }
+}
+
+impl Transport for HttpTransport {
+    fn send(&self, request: &Request, address: &str, timeout: Duration) -> Result<Response, Error> {
         let path = request.path_and_query();
         let call =
-            || Box::new(Call { method: request.method().as_str(), path: path.clone(), address: self.address.clone() });
+            || Box::new(Call { method: request.method().as_str(), path: path.clone(), address: address.to_owned() });
         let fail = |error: ureq::Error| classify(error, call(), timeout);
         let mut builder =
             http::Request::builder().method(request.method().as_str()).uri(format!("{}{path}", self.base));
@@ -104,7 +137,9 @@ impl Transport {
         }
         let run = |builder: http::request::Builder| -> Result<http::Response<ureq::Body>, ureq::Error> {
             match (request.method(), request.body_bytes()) {
-                (super::Method::Get, _) => self.agent.run(self.timed(builder.body(())?, timeout)),
+                (super::Method::Get | super::Method::Delete, _) => {
+                    self.agent.run(self.timed(builder.body(())?, timeout))
+                }
                 // A slice has a known length: Consul ignores a body that comes in chunks.
                 (super::Method::Put, body) => {
                     self.agent.run(self.timed(builder.body(body.unwrap_or_default())?, timeout))
@@ -118,18 +153,14 @@ impl Transport {
         Ok(Response {
             status: parts.status.as_u16(),
             location: header("location").map(ToOwned::to_owned),
-            meta: QueryMeta { filtered_by_acls: header(FILTERED) == Some("true") },
+            meta: QueryMeta {
+                index: header("x-consul-index").and_then(|value| value.parse().ok()),
+                known_leader: header("x-consul-knownleader").and_then(|value| value.parse().ok()),
+                last_contact: header("x-consul-lastcontact").and_then(|value| value.parse().ok()),
+                filtered_by_acls: header(FILTERED) == Some("true"),
+            },
             body,
         })
-    }
-
-    fn timed<B: ureq::AsSendBody>(&self, request: http::Request<B>, timeout: Duration) -> http::Request<B> {
-        self.agent.configure_request(request).timeout_global(Some(timeout)).build()
-    }
-
-    /// The agent's address, for messages.
-    pub fn address(&self) -> &str {
-        &self.address
     }
 }
 
