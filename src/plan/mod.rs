@@ -2,6 +2,7 @@
 
 mod change;
 mod desired;
+pub mod key;
 mod policy;
 mod safety;
 

@@ -2,6 +2,7 @@
 
 use crate::consul;
 use crate::object::{FieldDifference, Refused, SessionId};
+use crate::plan::key::UnsafeKey;
 use crate::plan::{UnsafePlan, describe};
 
 /// Why a run failed.
@@ -14,6 +15,33 @@ pub enum Error {
     /// The plan is too dangerous. Nothing was written.
     #[error(transparent)]
     Unsafe(#[from] UnsafePlan),
+    /// A key is not to be touched. Nothing was written.
+    #[error(transparent)]
+    Key(#[from] UnsafeKey),
+    /// A key that nobody holds is not given: the lock-delay of a session that was lost still runs.
+    #[error("key {key:?} is free, but cannot be locked yet: {what}")]
+    LockDelay {
+        /// The key.
+        key: String,
+        /// Consul's reason.
+        what: String,
+    },
+    /// A session that is to hold a key does not exist.
+    #[error("there is no session {session}: it has ended, or it never was")]
+    NoSession {
+        /// Its id, or its name.
+        session: String,
+    },
+    /// A write of many operations stopped on the way.
+    #[error("{done} of {of} were done, the rest was not: {source}")]
+    Partly {
+        /// How many were done.
+        done: usize,
+        /// How many there were to do.
+        of: usize,
+        /// Why it stopped.
+        source: Box<consul::TxnError>,
+    },
     /// What was asked for, Consul would refuse or take for something else. Nothing was written.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -115,7 +143,7 @@ pub enum Error {
 impl Error {
     /// True where something was written before it failed, and is still there (or still gone).
     pub fn wrote(&self) -> bool {
-        matches!(self, Self::Interrupted { .. })
+        matches!(self, Self::Interrupted { .. } | Self::Partly { done: 1.., .. })
     }
 
     /// True where a write may have been carried out although it failed.

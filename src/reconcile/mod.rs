@@ -19,6 +19,7 @@ mod entry;
 mod error;
 mod foresee;
 mod hint;
+mod key;
 mod note;
 mod observe;
 mod place;
@@ -29,6 +30,7 @@ use crate::object::HeldLocks;
 use crate::plan::{Desired, Plan, Policy};
 
 pub use error::Error;
+pub use key::{KeyReconciler, KeyReport};
 use observe::Observation;
 pub use place::{node_or_own, trust_partition};
 pub use report::{Action, Report};

@@ -1,6 +1,6 @@
 //! Reads from Consul what a plan needs, and no more.
 
-use crate::consul::{Query, QueryMeta, SessionEntry};
+use crate::consul::{Client, Query, QueryMeta, SessionEntry};
 use crate::object::{HeldLocks, ObservedSession, Session, SessionId};
 use crate::plan::Desired;
 
@@ -70,18 +70,10 @@ const CANARY: &str = "lictor-may-this-token-read-every-key";
 /// Finds the keys that `sessions` hold, below the policy's prefix.
 pub(super) fn locks(run: &Reconciler<'_>, sessions: &mut [ObservedSession]) -> Result<(), Error> {
     let prefix = run.policy.lock_prefix.as_str();
-    let blind = || Error::Blind {
-        what: "every key that the session may hold".to_owned(),
-        rule: format!("key_prefix \"{prefix}\" = read (or name a lock_prefix that it may read)"),
-    };
-    // Consul leaves out of a list what the token may not read; a direct read it refuses.
-    let canary = if prefix.is_empty() { CANARY } else { prefix };
-    if !run.client.kv().may_read(canary, run.query)? {
-        return Err(blind());
-    }
+    readable(run.client, run.query, prefix)?;
     let (keys, meta) = run.client.kv().locked(prefix, &run.query.consistent())?;
     if meta.filtered_by_acls {
-        return Err(blind());
+        return Err(blind_below(prefix));
     }
     for session in sessions {
         let of_session = |holder: &str| holder.eq_ignore_ascii_case(session.id.as_str());
@@ -89,6 +81,21 @@ pub(super) fn locks(run: &Reconciler<'_>, sessions: &mut [ObservedSession]) -> R
         session.locks = HeldLocks::Keys(held.map(|key| key.key.clone()).collect());
     }
     Ok(())
+}
+
+/// Proves that the token may read the keys below `prefix`: Consul leaves out of a list what it may not, but refuses a
+/// direct read.
+pub(super) fn readable(client: &Client, query: &Query, prefix: &str) -> Result<(), Error> {
+    let canary = if prefix.is_empty() { CANARY } else { prefix };
+    if client.kv().may_read(canary, query)? { Ok(()) } else { Err(blind_below(prefix)) }
+}
+
+/// The error for keys below `prefix` that the token may not see.
+pub(super) fn blind_below(prefix: &str) -> Error {
+    Error::Blind {
+        what: if prefix.is_empty() { "every key".to_owned() } else { format!("every key below {prefix:?}") },
+        rule: format!("key_prefix \"{prefix}\" = read (or a lock_prefix, or a key, that it may read)"),
+    }
 }
 
 fn complete(meta: &QueryMeta, what: &str, rule: &str) -> Result<(), Error> {
