@@ -26,6 +26,15 @@ pub(super) fn coerce(
         }
         let value = of_kind(option.kind, value, &variable)
             .map_err(|fault| fault.say(&name, option.kind.name(), option.secret))?;
+        let value = match option.choice_aliases.iter().find(|(alias, _)| value.as_str() == Some(alias)) {
+            Some((_, choice)) => Value::from(choice.as_str()),
+            None => value,
+        };
+        if let (Kind::Int, Some(least)) = (option.kind, option.minimum)
+            && value.as_i64().is_some_and(|number| number < least)
+        {
+            return Err(format!("value of {name} must be at least {least}, got: {value}"));
+        }
         if let (false, Some(text)) = (option.choices.is_empty(), value.as_str())
             && !option.choices.iter().any(|choice| choice == text)
         {
@@ -85,7 +94,7 @@ fn of_kind(kind: Kind, value: Value, variable: &impl Fn(&str) -> Option<String>)
         Kind::Str => text(value).map(Value::String),
         Kind::Path => text(value).map(|path| Value::String(expand(&path, variable))),
         Kind::Bool => boolean(value).map(Value::Bool),
-        Kind::Int => integer(value).map(|number| Value::Number(Number::from(number))),
+        Kind::Int => integer(value).map(Value::Number),
         Kind::Duration => match value {
             Value::String(_) | Value::Number(_) => match ConsulDuration::deserialize(&value) {
                 Ok(_) => Ok(value),
@@ -101,6 +110,7 @@ fn of_kind(kind: Kind, value: Value, variable: &impl Fn(&str) -> Option<String>)
                 .map_err(|fault| Fault { element: Some("str"), ..fault })
         }
         Kind::RawList => list(value).map(Value::Array),
+        Kind::Raw => Ok(value),
     }
 }
 
@@ -150,27 +160,29 @@ pub(super) fn boolean(value: Value) -> Result<bool, Fault> {
     }
 }
 
-fn integer(value: Value) -> Result<i64, Fault> {
+fn integer(value: Value) -> Result<Number, Fault> {
     let unable = |value: &Value, shown: String| fault(value, format!("\"{shown}\" cannot be converted to an int"));
     match &value {
-        Value::Number(number) => whole(number.as_f64().unwrap_or(f64::NAN))
-            .or(number.as_i64())
-            .ok_or_else(|| unable(&value, number.to_string())),
+        Value::Number(number) if !number.is_f64() => Ok(number.clone()),
+        Value::Number(number) => {
+            whole(number.as_f64().unwrap_or(f64::NAN)).ok_or_else(|| unable(&value, number.to_string()))
+        }
         Value::String(text) => {
             let digits = text.trim();
-            let number = digits.parse().ok().or_else(|| digits.parse().ok().and_then(whole));
+            let exact = digits.parse::<i64>().map(Number::from).or_else(|_| digits.parse::<u64>().map(Number::from));
+            let number = exact.ok().or_else(|| digits.parse().ok().and_then(whole));
             number.ok_or_else(|| unable(&value, format!("'{}'", cut(text))))
         }
-        Value::Bool(truth) => Ok(i64::from(*truth)),
+        Value::Bool(truth) => Ok(Number::from(i64::from(*truth))),
         other => Err(unable(other, cut(&other.to_string()))),
     }
 }
 
 /// `number` without its decimals, if they are all zero, and it is small enough to be exact.
-fn whole(number: f64) -> Option<i64> {
+fn whole(number: f64) -> Option<Number> {
     const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
     #[expect(clippy::cast_possible_truncation, reason = "it is whole and exact")]
-    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(Number::from(number as i64))
 }
 
 fn list(value: Value) -> Result<Vec<Value>, Fault> {

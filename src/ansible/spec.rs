@@ -16,6 +16,10 @@ pub(super) struct OptionSpec {
     pub kind: Kind,
     /// The values that it may take; empty for any.
     pub choices: Vec<String>,
+    /// Other spellings of choices: as the incumbents have them, and as they are here.
+    pub choice_aliases: Vec<(String, String)>,
+    /// The least that a number may be.
+    pub minimum: Option<i64>,
     /// What it is where it is not given, unless the environment says otherwise.
     pub default: Value,
     /// True where its value must not be seen.
@@ -36,6 +40,8 @@ pub(super) enum Kind {
     StrList,
     /// A list of `str` or `dict`.
     RawList,
+    /// Anything.
+    Raw,
 }
 
 /// The extension keyword that marks a secret in a schema.
@@ -43,6 +49,9 @@ const SECRET: &str = "x-no-log";
 
 /// The extension keyword that marks a path in a schema.
 const PATH: &str = "x-path";
+
+/// The extension keyword for other spellings of choices: an object from the other one to ours.
+const CHOICE_ALIASES: &str = "x-choice-aliases";
 
 /// The extension keyword that names the variables which an option's value may come from.
 const ENVIRONMENT: &str = "x-env";
@@ -76,13 +85,17 @@ impl OptionSpec {
             ["string", "number"] => Kind::Duration,
             ["array"] if schema.pointer("/items/type") == Some(&Value::from("string")) => Kind::StrList,
             ["array"] => Kind::RawList,
+            [] if choices(schema).is_empty() => Kind::Raw,
             _ if marked(PATH) => Kind::Path,
             _ => Kind::Str,
         };
         let mut choices = choices(schema);
         choices.sort();
         let default = if schema.get(ENVIRONMENT).is_some() { None } else { schema.get("default").cloned() };
-        Self { kind, choices, default: default.unwrap_or_default(), secret: marked(SECRET) }
+        let aliases = schema.get(CHOICE_ALIASES).and_then(Value::as_object).into_iter().flatten();
+        let choice_aliases = aliases.filter_map(|(old, new)| Some((old.clone(), new.as_str()?.to_owned()))).collect();
+        let minimum = schema.get("minimum").and_then(Value::as_i64);
+        Self { kind, choices, choice_aliases, minimum, default: default.unwrap_or_default(), secret: marked(SECRET) }
     }
 }
 
@@ -103,6 +116,7 @@ impl Kind {
             Self::Bool => "bool",
             Self::Duration => "duration",
             Self::StrList | Self::RawList => "list",
+            Self::Raw => "raw",
         }
     }
 }
