@@ -118,7 +118,9 @@ fn reason(error: &reconcile::Error) -> Reason {
         }
         E::Consul(error) if error.status().is_none() => Reason::Unreachable,
         E::Consul(error) if error.body().is_some_and(is_missing) => Reason::NotFound,
-        E::Unsafe(UnsafePlan::NotFound { .. }) | E::NoNode { .. } | E::NoCheck { .. } => Reason::NotFound,
+        E::Unsafe(UnsafePlan::NotFound { .. }) | E::NoNode { .. } | E::NoCheck { .. } | E::NoService { .. } => {
+            Reason::NotFound
+        }
         E::Unsafe(UnsafePlan::LocksHeld { .. }) => Reason::LocksHeld,
         E::Unsafe(_) => Reason::Drifted,
         E::Blind { .. } => Reason::Denied,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -24,7 +25,7 @@ pub struct AgentSelf {
 }
 
 /// An agent's configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AgentConfig {
     /// Its datacenter.
@@ -45,7 +46,7 @@ impl AgentConfig {
 }
 
 /// A member of the gossip pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Member {
     /// Its node's name; in the WAN pool, with `.DATACENTER` behind it.
@@ -240,7 +241,8 @@ impl Agent<'_> {
     }
 
     /// Marks the node as under maintenance, for a reason, or as back: its services leave DNS and the health queries
-    /// for passing ones. Needs `node:write`.
+    /// for passing ones. Where the node is under maintenance already, Consul keeps the earlier reason. Needs
+    /// `node:write`.
     ///
     /// # Errors
     /// See [`Error`].
@@ -250,7 +252,7 @@ impl Agent<'_> {
         self.0.send(&request.repeatable()).map(drop)
     }
 
-    /// The same for one service of the node.
+    /// The same for one service of the node. Needs `service:write`.
     ///
     /// # Errors
     /// See [`Error`]; 404 where the agent has no such service.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::client::Client;
 use super::error::Error;
-use super::query::{Query, null_is_default};
+use super::query::{Query, QueryMeta, null_is_default};
 use super::request::Request;
 
 /// The cluster's catalog.
@@ -14,7 +15,7 @@ use super::request::Request;
 pub struct Catalog<'a>(pub(super) &'a Client);
 
 /// A node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Node {
     /// Its name.
@@ -32,7 +33,7 @@ pub struct Node {
 }
 
 /// A node and its services.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct NodeServices {
     /// The node.
@@ -43,7 +44,7 @@ pub struct NodeServices {
 }
 
 /// A service of a node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NodeService {
     /// Its id on the node.
@@ -64,7 +65,7 @@ pub struct NodeService {
 }
 
 /// An instance of a service, and its node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CatalogService {
     /// The node's name.
@@ -161,7 +162,15 @@ impl Catalog<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn nodes(&self, query: &Query) -> Result<Vec<Node>, Error> {
-        self.0.read(&Request::get(&["catalog", "nodes"]).with(query)).map(|(nodes, _)| nodes)
+        self.nodes_with_meta(query).map(|(answer, _)| answer)
+    }
+
+    /// [`nodes`](Self::nodes), and what the answer says about itself.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn nodes_with_meta(&self, query: &Query) -> Result<(Vec<Node>, QueryMeta), Error> {
+        self.0.read(&Request::get(&["catalog", "nodes"]).with(query))
     }
 
     /// One node and its services; `None` where there is none of that name, or the token may not see it.
@@ -169,7 +178,15 @@ impl Catalog<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn node(&self, name: &str, query: &Query) -> Result<Option<NodeServices>, Error> {
-        self.0.read(&Request::get(&["catalog", "node", name]).with(query)).map(|(node, _)| node)
+        self.node_with_meta(name, query).map(|(answer, _)| answer)
+    }
+
+    /// [`node`](Self::node), and what the answer says about itself.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn node_with_meta(&self, name: &str, query: &Query) -> Result<(Option<NodeServices>, QueryMeta), Error> {
+        self.0.read(&Request::get(&["catalog", "node", name]).with(query))
     }
 
     /// The names of all services that the token may see, with the tags that their instances have.
@@ -177,7 +194,15 @@ impl Catalog<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn services(&self, query: &Query) -> Result<BTreeMap<String, Vec<String>>, Error> {
-        self.0.read(&Request::get(&["catalog", "services"]).with(query)).map(|(services, _)| services)
+        self.services_with_meta(query).map(|(answer, _)| answer)
+    }
+
+    /// [`services`](Self::services), and what the answer says about itself.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn services_with_meta(&self, query: &Query) -> Result<(BTreeMap<String, Vec<String>>, QueryMeta), Error> {
+        self.0.read(&Request::get(&["catalog", "services"]).with(query))
     }
 
     /// The instances of a service that have all of `tags`, whatever their health.
@@ -185,12 +210,25 @@ impl Catalog<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn service(&self, name: &str, tags: &[&str], query: &Query) -> Result<Vec<CatalogService>, Error> {
+        self.service_with_meta(name, tags, query).map(|(instances, _)| instances)
+    }
+
+    /// [`service`](Self::service), and what the answer says about itself.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn service_with_meta(
+        &self,
+        name: &str,
+        tags: &[&str],
+        query: &Query,
+    ) -> Result<(Vec<CatalogService>, QueryMeta), Error> {
         let request = Request::get(&["catalog", "service", name]).with(query);
         let request = tags.iter().fold(request, |request, tag| request.parameter("tag", tag));
-        let (mut instances, _) = self.0.read::<Vec<CatalogService>>(&request)?;
+        let (mut instances, meta) = self.0.read::<Vec<CatalogService>>(&request)?;
         // Consul before 1.3 looks at one tag only.
         instances.retain(|instance| tags.iter().all(|tag| instance.service_tags.iter().any(|has| has == tag)));
-        Ok(instances)
+        Ok((instances, meta))
     }
 
     /// Puts an external node into the catalog, or changes it. For a node with an agent, register with the agent: it

@@ -1,11 +1,12 @@
 //! `/v1/health/`: the checks.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Node, NodeService};
 use super::client::Client;
 use super::error::Error;
-use super::query::Query;
+use super::query::{Query, QueryMeta};
 use super::request::Request;
 use super::watch::Watch;
 
@@ -14,7 +15,7 @@ use super::watch::Watch;
 pub struct Health<'a>(pub(super) &'a Client);
 
 /// A check and its status.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct HealthCheck {
     /// Its node.
@@ -38,7 +39,7 @@ pub struct HealthCheck {
 }
 
 /// An instance of a service, its node and its checks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ServiceEntry {
     /// The node.
@@ -49,13 +50,28 @@ pub struct ServiceEntry {
     pub checks: Vec<HealthCheck>,
 }
 
+impl ServiceEntry {
+    /// True where the instance has every one of `tags`.
+    pub fn has_tags(&self, tags: &[String]) -> bool {
+        tags.iter().all(|tag| self.service.tags.contains(tag))
+    }
+}
+
 impl Health<'_> {
     /// The checks of a node, its services' included, as far as the token may see them.
     ///
     /// # Errors
     /// See [`Error`].
     pub fn node(&self, node: &str, query: &Query) -> Result<Vec<HealthCheck>, Error> {
-        self.0.read(&Request::get(&["health", "node", node]).with(query)).map(|(checks, _)| checks)
+        self.node_with_meta(node, query).map(|(answer, _)| answer)
+    }
+
+    /// [`node`](Self::node), and what the answer says about itself.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn node_with_meta(&self, node: &str, query: &Query) -> Result<(Vec<HealthCheck>, QueryMeta), Error> {
+        self.0.read(&Request::get(&["health", "node", node]).with(query))
     }
 
     /// The checks of a service, on all nodes.
@@ -71,7 +87,15 @@ impl Health<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn service(&self, name: &str, only_passing: bool, query: &Query) -> Result<Vec<ServiceEntry>, Error> {
-        self.0.read(&Self::service_request(name, only_passing, query)).map(|(instances, _)| instances)
+        self.service_with_meta(name, only_passing, query).map(|(answer, _)| answer)
+    }
+
+    /// [`service`](Self::service), and what the answer says about itself.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn service_with_meta(&self, name: &str, only_passing: bool, query: &Query) -> Result<(Vec<ServiceEntry>, QueryMeta), Error> {
+        self.0.read(&Self::service_request(name, only_passing, query))
     }
 
     /// Follows the instances of a service.

@@ -90,6 +90,17 @@ pub enum Error {
         /// Its name.
         node: String,
     },
+    /// The agent has no such service.
+    #[error(
+        "the agent has no service with the id '{id}'; the ids of its services that the token may see are: {}",
+        list(.known)
+    )]
+    NoService {
+        /// The id.
+        id: String,
+        /// The ids that there are.
+        known: Vec<String>,
+    },
     /// A check that the session is to depend on does not exist.
     #[error("node '{node}' has no check '{check}'; its checks are: {}", .known.join(", "))]
     NoCheck {
@@ -159,4 +170,8 @@ impl Error {
             _ => None,
         }
     }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

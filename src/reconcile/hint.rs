@@ -88,10 +88,24 @@ fn of_consul(error: &consul::Error) -> Option<String> {
 fn denied(path: &str) -> &'static str {
     match path.strip_prefix("/v1/").and_then(|path| path.split(['/', '?']).next()) {
         Some("session") => "the token needs `session \"NODE\" { policy = \"write\" }` for the session's node",
-        Some("agent") => {
-            "to ask the agent for its node's name the token needs agent:read: grant it, or name the `node`"
-        }
+        Some("agent") => denied_by_agent(path),
         Some("kv") => "the token needs key:read where locks are looked for: see `lock_prefix`",
         _ => "the token's rights do not reach that far",
+    }
+}
+
+/// The ACL rule that a request to the agent itself needs.
+fn denied_by_agent(path: &str) -> &'static str {
+    if path.starts_with("/v1/agent/maintenance") {
+        "the maintenance of a node takes `node \"NODE\" { policy = \"write\" }` for the agent's node"
+    } else if path.starts_with("/v1/agent/service/maintenance/") {
+        "the maintenance of a service takes `service \"NAME\" { policy = \"write\" }`"
+    } else if path.starts_with("/v1/agent/service/") {
+        "the token needs `service \"NAME\" { policy = \"read\" }` to see the service"
+    } else if path.starts_with("/v1/agent/reload") {
+        "to have the agent read its files again takes `agent \"NODE\" { policy = \"write\" }` for the agent's node"
+    } else {
+        "to ask the agent about itself, such as its node's name, the token needs agent:read: grant it, or name the \
+         `node` where that is all that is missing"
     }
 }

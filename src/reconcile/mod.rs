@@ -20,6 +20,7 @@ mod error;
 mod foresee;
 mod hint;
 mod key;
+mod maintenance;
 mod note;
 mod observe;
 mod place;
@@ -31,6 +32,7 @@ use crate::plan::{Desired, Plan, Policy};
 
 pub use error::Error;
 pub use key::{KeyReconciler, KeyReport};
+pub use maintenance::{Maintenance, MaintenanceAction, MaintenanceReport, UnderMaintenance};
 use observe::Observation;
 pub use place::{node_or_own, trust_partition};
 pub use report::{Action, Report};
