@@ -8,13 +8,14 @@ use std::process::{Command, Output};
 use support::agent::Options;
 use support::{Agent, root, tool};
 
-/// Runs a playbook of `playbooks/` with the binary under test as the module `consul_session`.
+/// Runs a playbook of `playbooks/` with the binary under test as each module.
 fn playbook(agent: &Agent, file: &Path, arguments: &[&str]) -> Output {
     let library = agent.folder().join("library");
-    let module = library.join("consul_session");
-    if !module.exists() {
-        std::fs::create_dir_all(&library).unwrap();
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_lictor-module"), &module).unwrap();
+    std::fs::create_dir_all(&library).unwrap();
+    for module in lictor::ansible::MODULES.iter().map(|name| library.join(name)) {
+        if !module.exists() {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_lictor-module"), &module).unwrap();
+        }
     }
     let bin = tool("ansible");
     let path = std::env::var("PATH").unwrap_or_default();

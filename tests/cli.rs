@@ -98,6 +98,13 @@ fn wrong_usage_is_64_and_never_2() {
         &["session", "list", "--client-cert", "a"],
         &["session", "create", "--name", ""],
         &["module", "consul_nope"],
+        &["agent"],
+        &["agent", "maintenance"],
+        &["agent", "maintenance", "off", "--reason", "x"],
+        &["agent", "maintenance", "on", "--reason", ""],
+        &["agent", "self", "--datacenter", "dc2"],
+        &["catalog", "node"],
+        &["catalog", "service", ""],
         &[],
     ] {
         let (code, said) = fails(arguments);
@@ -214,4 +221,63 @@ fn schemas_and_completions_are_printed() {
         assert!(ok(&["completions", shell]).contains("session"), "{shell}");
     }
     assert!(ok(&["--version"]).starts_with("lictor "));
+}
+
+#[test]
+fn the_agent_by_command() {
+    let agent = Agent::start(support::agent::Options::default());
+    agent.put("/v1/agent/service/register", &json!({"ID": "web-1", "Name": "web"}));
+    let there = |arguments: &[&str]| ok(&[&["agent"], arguments, &["--http-addr", &agent.address()]].concat());
+    let version = agent.get("/v1/agent/self")["Config"]["Version"].as_str().unwrap().to_owned();
+    assert_eq!(there(&["self"]), format!("node1\tdc1\tserver\t{version}\n"));
+    let said: Value = serde_json::from_str(&there(&["self", "-o", "json"])).unwrap();
+    assert_eq!(said["NodeName"], "node1");
+    let row = format!("node1\t127.0.0.1:{}\talive\tserver\tdc1\t{version}", agent.ports[0]);
+    assert!(there(&["members"]).starts_with(&row), "{}", there(&["members"]));
+    assert!(there(&["members", "--wan"]).starts_with("node1.dc1\t"));
+    assert_eq!(there(&["reload"]), "reloaded\n");
+    // The reload took the service away, which the agent had by API only.
+    agent.put("/v1/agent/service/register", &json!({"ID": "web-1", "Name": "web"}));
+
+    let notes = |check: &str| agent.get("/v1/agent/checks")[check]["Notes"].clone();
+    assert_eq!(there(&["maintenance", "off"]), "unchanged\n");
+    assert_eq!(there(&["maintenance", "on", "--reason", "new disk"]), "started\n");
+    assert_eq!(there(&["maintenance", "on", "--reason", "new disk"]), "unchanged\n");
+    assert_eq!(there(&["maintenance", "on", "--reason", "old disk"]), "restarted\n");
+    assert_eq!(notes("_node_maintenance"), "old disk");
+    let ended: Value = serde_json::from_str(&there(&["maintenance", "off", "-o", "json"])).unwrap();
+    assert_eq!(ended, json!({"action": "ended", "enabled": false, "reason": null, "service": null}));
+    assert_eq!(notes("_node_maintenance"), Value::Null);
+    assert_eq!(there(&["maintenance", "on", "--service", "web-1", "--reason", "x"]), "started\n");
+    assert_eq!(notes("_service_maintenance:web-1"), "x");
+    assert_eq!(there(&["maintenance", "off", "--service", "web-1"]), "ended\n");
+    let (code, said) = fails(&["agent", "maintenance", "on", "--service", "nope", "--http-addr", &agent.address()]);
+    assert!(code == 1 && said.contains("no service with the id 'nope'") && said.contains("web-1"), "{said}");
+}
+
+#[test]
+fn the_catalog_by_command() {
+    let (agent, node, name) = (Agent::shared(), unique("external"), unique("web"));
+    for (id, tags, status) in [("a", ["v1", "blue"], "passing"), ("b", ["v2", "blue"], "critical")] {
+        let service = json!({"ID": id, "Service": name, "Tags": tags, "Port": 80});
+        let check = json!({"CheckID": id, "Name": id, "ServiceID": id, "Status": status});
+        let whole = json!({"Node": node, "Address": "127.0.0.2", "NodeMeta": {"rack": "7"}, "Service": service, "Check": check});
+        agent.put("/v1/catalog/register", &whole);
+    }
+    let lines = |arguments: &[&str]| ok(&[&["catalog"], arguments].concat());
+    assert_eq!(lines(&["datacenters"]), "dc1\n");
+    assert!(lines(&["nodes"]).contains(&format!("{node}\t127.0.0.2\tdc1\track=7\n")), "{}", lines(&["nodes"]));
+    assert!(lines(&["services"]).contains(&format!("{name}\tblue,v1,v2\n")), "{}", lines(&["services"]));
+    let a = format!("{node}\ta\t127.0.0.2\t80\tpassing\tv1,blue\n");
+    let b = format!("{node}\tb\t127.0.0.2\t80\tcritical\tv2,blue\n");
+    assert_eq!(lines(&["service", &name]), format!("{a}{b}"));
+    assert_eq!(lines(&["service", &name, "--passing"]), a);
+    assert_eq!(lines(&["service", &name, "--tag", "blue", "--tag", "v2"]), b);
+    assert_eq!(lines(&["service", &name, "--tag", "v1", "--tag", "v2"]), "");
+    let row = |id: &str, tags: &str| format!("{id}\t{name}\t127.0.0.2\t80\t{tags}\n");
+    assert_eq!(lines(&["node", &node]), row("a", "v1,blue") + &row("b", "v2,blue"));
+    assert_eq!(json_of(&["catalog", "node", &node, "-o", "json"])["Services"]["a"]["Port"], 80);
+    assert_eq!(json_of(&["catalog", "service", &name, "-o", "json"])[0]["Checks"][0]["Status"], "passing");
+    let (code, said) = fails(&["catalog", "node", &unique("absent")]);
+    assert!(code == 1 && said.contains("there is no node"), "{said}");
 }

@@ -75,15 +75,19 @@ fn the_schemas_are_current() {
 #[test]
 fn the_reference_of_the_modules_is_current() {
     let schemas: BTreeMap<_, _> = lictor::ansible::schemas().collect();
-    let options = schemas["consul_session"].as_value();
-    let result = schemas["consul_session.result"].as_value();
-    let page = format!(
-        "# consul_session\n\n{NOTE}## Options\n\n{}\n## Result\n\n{}\n## Result of a module that failed\n\n{}",
-        option_table(&options["properties"]),
-        value_table(&result["$defs"]["SessionResult"]["properties"]),
-        value_table(&result["$defs"]["Failure"]["properties"]),
-    );
-    current("docs/reference/consul_session.md", &page);
+    for (module, done) in
+        [("consul_agent", "AgentResult"), ("consul_catalog_info", "CatalogResult"), ("consul_session", "SessionResult")]
+    {
+        let options = schemas[module].as_value();
+        let result = schemas[format!("{module}.result").as_str()].as_value();
+        let page = format!(
+            "# {module}\n\n{NOTE}## Options\n\n{}\n## Result\n\n{}\n## Result of a module that failed\n\n{}",
+            option_table(&options["properties"]),
+            value_table(&result["$defs"][done]["properties"]),
+            value_table(&result["$defs"]["Failure"]["properties"]),
+        );
+        current(&format!("docs/reference/{module}.md"), &page);
+    }
 }
 
 const NOTE: &str = "Written by `make generate` from the program itself. JSON Schemas of both stand in `schemas/`.\n\n\
@@ -163,6 +167,19 @@ fn the_reference_of_the_commands_is_current() {
         "session create",
         "session renew",
         "session destroy",
+        "agent",
+        "agent self",
+        "agent members",
+        "agent maintenance",
+        "agent maintenance on",
+        "agent maintenance off",
+        "agent reload",
+        "catalog",
+        "catalog datacenters",
+        "catalog nodes",
+        "catalog node",
+        "catalog services",
+        "catalog service",
         "module",
         "schema",
         "completions",

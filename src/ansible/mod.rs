@@ -3,6 +3,8 @@
 mod call;
 mod coerce;
 mod connection;
+pub mod consul_agent;
+pub mod consul_catalog_info;
 pub mod consul_session;
 mod failure;
 mod input;
@@ -23,7 +25,7 @@ pub use schemas::schemas;
 use spec::Spec;
 
 /// The modules that there are.
-pub const MODULES: &[&str] = &[consul_session::NAME];
+pub const MODULES: &[&str] = &[consul_agent::NAME, consul_catalog_info::NAME, consul_session::NAME];
 
 /// Whether `program`, a path, bears a module's name, so that it is to behave as that module.
 pub fn is_module(program: &str) -> bool {
@@ -87,6 +89,8 @@ pub fn run(name: Option<&str>, program: &str, file: Option<&str>) -> u8 {
 fn answer(name: Option<&str>, program: &str, text: &[u8]) -> Result<bool, Failure> {
     let arguments = input::parse(text)?;
     match input::module_name(&arguments, name, program)?.as_str() {
+        consul_agent::NAME => module(&consul_agent::spec(), arguments, consul_agent::run),
+        consul_catalog_info::NAME => module(&consul_catalog_info::spec(), arguments, consul_catalog_info::run),
         consul_session::NAME => module(&consul_session::spec(), arguments, consul_session::run),
         other => Err(Failure::arguments(format!("there is no module {other:?} here, only: {}", MODULES.join(", ")))),
     }

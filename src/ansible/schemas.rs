@@ -6,16 +6,25 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde_json::Value;
 
 use super::connection::Connection;
+use super::consul_agent::{AgentAnswer, AgentOptions};
+use super::consul_catalog_info::{CatalogAnswer, CatalogOptions};
 use super::consul_session::{SessionAnswer, SessionOptions};
 
 /// The JSON Schemas by name: of each module's arguments, and of its result.
 pub fn schemas() -> impl Iterator<Item = (&'static str, Schema)> {
-    [("consul_session", of_options::<SessionOptions>()), ("consul_session.result", of_result::<SessionAnswer>())]
-        .into_iter()
-        .map(|(name, mut schema)| {
-            Tidy.transform(&mut schema);
-            (name, schema)
-        })
+    [
+        ("consul_agent", of_options::<AgentOptions>()),
+        ("consul_agent.result", of_result::<AgentAnswer>()),
+        ("consul_catalog_info", of_options::<CatalogOptions>()),
+        ("consul_catalog_info.result", of_result::<CatalogAnswer>()),
+        ("consul_session", of_options::<SessionOptions>()),
+        ("consul_session.result", of_result::<SessionAnswer>()),
+    ]
+    .into_iter()
+    .map(|(name, mut schema)| {
+        Tidy.transform(&mut schema);
+        (name, schema)
+    })
 }
 
 /// A module's own options, and those of the connection behind them.

@@ -48,6 +48,11 @@ pub(super) struct Connect {
 }
 
 impl Connect {
+    /// Whether a datacenter was named.
+    pub fn names_datacenter(&self) -> bool {
+        self.datacenter.is_some()
+    }
+
     /// A client, and where its requests go.
     pub fn open(self) -> Result<(Client, Query), CliError> {
         let flags = Settings {

@@ -1,5 +1,7 @@
 //! A face: the commands of `lictor`, one file a verb.
 
+mod agent;
+mod catalog;
 mod completions;
 mod connect;
 mod error;
@@ -26,6 +28,8 @@ struct Lictor {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Session(Box<session::Arguments>),
+    Agent(Box<agent::Arguments>),
+    Catalog(Box<catalog::Arguments>),
     Module(module::Arguments),
     Schema(schema::Arguments),
     Completions(completions::Arguments),
@@ -44,6 +48,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     };
     let done = match lictor.verb {
         Verb::Session(arguments) => session::run(*arguments),
+        Verb::Agent(arguments) => agent::run(*arguments),
+        Verb::Catalog(arguments) => catalog::run(*arguments),
         Verb::Module(arguments) => return module::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),

@@ -94,7 +94,12 @@ impl Health<'_> {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn service_with_meta(&self, name: &str, only_passing: bool, query: &Query) -> Result<(Vec<ServiceEntry>, QueryMeta), Error> {
+    pub fn service_with_meta(
+        &self,
+        name: &str,
+        only_passing: bool,
+        query: &Query,
+    ) -> Result<(Vec<ServiceEntry>, QueryMeta), Error> {
         self.0.read(&Self::service_request(name, only_passing, query))
     }
 

@@ -61,7 +61,7 @@ impl Answer {
     }
 }
 
-/// A call of `consul_session`.
+/// A call of a module.
 #[derive(Debug)]
 pub struct Module {
     arguments: Value,
@@ -70,8 +70,13 @@ pub struct Module {
 
 /// `consul_session` with these options.
 pub fn consul_session(options: Value) -> Module {
+    module("consul_session", options)
+}
+
+/// This module with these options.
+pub fn module(name: &str, options: Value) -> Module {
     let mut arguments = options;
-    arguments["_ansible_module_name"] = json!("consul_session");
+    arguments["_ansible_module_name"] = json!(name);
     Module { arguments, environment: Vec::new() }
 }
 

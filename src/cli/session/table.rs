@@ -1,7 +1,7 @@
 //! Sessions as a table.
 
 use crate::cli::error::CliError;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, or_dash};
 use crate::consul::SessionEntry;
 use crate::duration::ConsulDuration;
 
@@ -14,7 +14,6 @@ pub(super) fn print(mut sessions: Vec<SessionEntry>, output: Output) -> Result<(
 }
 
 fn row(session: &SessionEntry) -> Vec<String> {
-    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     let delay = u64::try_from(session.lock_delay).map(ConsulDuration::from_nanos).unwrap_or_default();
     let service_checks = session.service_checks.iter().map(|check| check.id.as_str());
     let checks: Vec<&str> = session.node_checks.iter().map(String::as_str).chain(service_checks).collect();
