@@ -154,6 +154,13 @@ fn value_table(properties: &Value) -> String {
 }
 
 #[test]
+fn the_makefile_installs_each_module() {
+    let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
+    let names = makefile.lines().find_map(|line| line.strip_prefix("MODULES := ")).unwrap();
+    assert_eq!(names.split_whitespace().collect::<Vec<_>>(), lictor::ansible::MODULES);
+}
+
+#[test]
 fn the_reference_of_the_commands_is_current() {
     let mut page = "# Commands\n\nWritten by `make generate` from the program itself.\n\n\
         Exit codes: 0 done, 1 failed, 3 refused (a session that holds locks, or `--on-drift fail`; nothing was written),\n\
