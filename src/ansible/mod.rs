@@ -3,11 +3,14 @@
 mod call;
 mod coerce;
 mod connection;
+#[cfg(feature = "all-modules")]
 pub mod consul_agent;
+#[cfg(feature = "all-modules")]
 pub mod consul_catalog_info;
 pub mod consul_session;
 mod failure;
 mod input;
+#[cfg(feature = "all-modules")]
 mod schemas;
 mod spec;
 
@@ -21,11 +24,18 @@ use serde_json::{Map, Value};
 use call::Call;
 use connection::Connection;
 pub use failure::{Failure, Reason};
+#[cfg(feature = "all-modules")]
 pub use schemas::schemas;
 use spec::Spec;
 
-/// The modules that there are.
-pub const MODULES: &[&str] = &[consul_agent::NAME, consul_catalog_info::NAME, consul_session::NAME];
+/// The modules that there are: all of them, or `consul_session` alone in the small binary.
+pub const MODULES: &[&str] = &[
+    #[cfg(feature = "all-modules")]
+    consul_agent::NAME,
+    #[cfg(feature = "all-modules")]
+    consul_catalog_info::NAME,
+    consul_session::NAME,
+];
 
 /// Whether `program`, a path, bears a module's name, so that it is to behave as that module.
 pub fn is_module(program: &str) -> bool {
@@ -89,7 +99,9 @@ pub fn run(name: Option<&str>, program: &str, file: Option<&str>) -> u8 {
 fn answer(name: Option<&str>, program: &str, text: &[u8]) -> Result<bool, Failure> {
     let arguments = input::parse(text)?;
     match input::module_name(&arguments, name, program)?.as_str() {
+        #[cfg(feature = "all-modules")]
         consul_agent::NAME => module(&consul_agent::spec(), arguments, consul_agent::run),
+        #[cfg(feature = "all-modules")]
         consul_catalog_info::NAME => module(&consul_catalog_info::spec(), arguments, consul_catalog_info::run),
         consul_session::NAME => module(&consul_session::spec(), arguments, consul_session::run),
         other => Err(Failure::arguments(format!("there is no module {other:?} here, only: {}", MODULES.join(", ")))),

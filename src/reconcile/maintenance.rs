@@ -232,7 +232,12 @@ fn sees_own_node(client: &Client) -> Result<bool, Error> {
 }
 
 fn after_write(done: &str, error: Error) -> Error {
-    Error::Interrupted { done: done.to_owned(), next: "the next run finishes this", created: None, source: Box::new(error) }
+    Error::Interrupted {
+        done: done.to_owned(),
+        next: "the next run finishes this",
+        created: None,
+        source: Box::new(error),
+    }
 }
 
 #[cfg(test)]
