@@ -110,6 +110,12 @@ fn of_kind(kind: Kind, value: Value, variable: &impl Fn(&str) -> Option<String>)
                 .map_err(|fault| Fault { element: Some("str"), ..fault })
         }
         Kind::RawList => list(value).map(Value::Array),
+        Kind::Dict => dict(value).map(Value::Object),
+        Kind::StrDict => {
+            let texts = dict(value)?.into_iter().filter(|(_, value)| !value.is_null());
+            let texts = texts.map(|(key, value)| Ok((key, Value::String(text(value)?))));
+            texts.collect::<Result<_, Fault>>().map(Value::Object)
+        }
         Kind::Raw => Ok(value),
     }
 }
@@ -191,6 +197,18 @@ fn list(value: Value) -> Result<Vec<Value>, Fault> {
         Value::String(text) => Ok(text.split(',').map(|part| Value::from(part.trim())).collect()),
         Value::Number(number) => Ok(vec![Value::String(number.to_string())]),
         other => Err(fault(&other, format!("<class '{}'> cannot be converted to a list", python_type(&other)))),
+    }
+}
+
+/// A dict, or the JSON text of one.
+fn dict(value: Value) -> Result<Map<String, Value>, Fault> {
+    match value {
+        Value::Object(fields) => Ok(fields),
+        Value::String(text) => match serde_json::from_str(&text) {
+            Ok(Value::Object(fields)) => Ok(fields),
+            _ => Err(fault(&Value::String(text), "dictionary requested, could not parse JSON or key=value".to_owned())),
+        },
+        other => Err(fault(&other, format!("<class '{}'> cannot be converted to a dict", python_type(&other)))),
     }
 }
 

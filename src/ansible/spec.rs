@@ -40,6 +40,10 @@ pub(super) enum Kind {
     StrList,
     /// A list of `str` or `dict`.
     RawList,
+    /// A dict.
+    Dict,
+    /// A dict whose values are `str`.
+    StrDict,
     /// Anything.
     Raw,
 }
@@ -85,6 +89,8 @@ impl OptionSpec {
             ["string", "number"] => Kind::Duration,
             ["array"] if schema.pointer("/items/type") == Some(&Value::from("string")) => Kind::StrList,
             ["array"] => Kind::RawList,
+            ["object"] if schema.pointer("/additionalProperties/type") == Some(&Value::from("string")) => Kind::StrDict,
+            ["object"] => Kind::Dict,
             [] if choices(schema).is_empty() => Kind::Raw,
             _ if marked(PATH) => Kind::Path,
             _ => Kind::Str,
@@ -116,6 +122,7 @@ impl Kind {
             Self::Bool => "bool",
             Self::Duration => "duration",
             Self::StrList | Self::RawList => "list",
+            Self::Dict | Self::StrDict => "dict",
             Self::Raw => "raw",
         }
     }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::catalog::Weights;
 use super::client::{Client, found};
 use super::error::Error;
 use super::health::HealthCheck;
@@ -97,6 +98,9 @@ pub struct ServiceDefinition {
     /// Whether another agent may change its tags in the catalog.
     #[serde(default)]
     pub enable_tag_override: bool,
+    /// Its weights; 1 and 1 where it is `None`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Weights>,
     /// Its checks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<CheckDefinition>,
@@ -188,6 +192,9 @@ pub struct AgentService {
     /// Whether another agent may change its tags in the catalog.
     #[serde(default)]
     pub enable_tag_override: bool,
+    /// Its weights.
+    #[serde(default)]
+    pub weights: Weights,
 }
 
 /// How a ttl check stands.
@@ -313,6 +320,30 @@ impl Agent<'_> {
         // Without the parameter, checks of an earlier definition stay behind.
         let request = Request::put(&["agent", "service", "register"]).parameter("replace-existing-checks", "true");
         self.0.send(&request.body(body).repeatable()).map(drop)
+    }
+
+    /// Registers a service like [`register_service`](Self::register_service), but checks of it that are not listed
+    /// stay, and so does the service's maintenance, which is one of them.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn update_service(&self, service: &ServiceDefinition) -> Result<(), Error> {
+        let body = serde_json::to_vec(service).unwrap_or_default();
+        self.0.send(&Request::put(&["agent", "service", "register"]).body(body).repeatable()).map(drop)
+    }
+
+    /// Whether the token may read services of this name; where it may not, lists leave them out without a word.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn may_read_service(&self, name: &str) -> Result<bool, Error> {
+        // By its status it tells the health of this agent's instances, 503 for a critical one: all but 403 is a yes.
+        let request = Request::get(&["agent", "health", "service", "name", name]);
+        match self.0.try_once(&request, self.0.timeout()) {
+            Err(error) if error.is_denied() => Ok(false),
+            Err(error) if error.status().is_none() => Err(error),
+            _ => Ok(true),
+        }
     }
 
     /// Takes a service and its checks off the agent. Needs `service:write`.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::client::Client;
+use super::agent::CheckDefinition;
+use super::client::{Client, found};
 use super::error::Error;
 use super::query::{Query, QueryMeta, null_is_default};
 use super::request::Request;
@@ -43,6 +44,23 @@ pub struct NodeServices {
     pub services: BTreeMap<String, NodeService>,
 }
 
+/// How much of the traffic an instance gets, by its health, as DNS SRV answers tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "PascalCase", default)]
+#[schemars(inline)]
+pub struct Weights {
+    /// While its checks pass.
+    pub passing: u16,
+    /// While one of them warns.
+    pub warning: u16,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self { passing: 1, warning: 1 }
+    }
+}
+
 /// A service of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
@@ -62,6 +80,10 @@ pub struct NodeService {
     /// Its metadata.
     #[serde(deserialize_with = "null_is_default")]
     pub meta: BTreeMap<String, String>,
+    /// Whether another agent may change its tags in the catalog.
+    pub enable_tag_override: bool,
+    /// Its weights.
+    pub weights: Weights,
 }
 
 /// An instance of a service, and its node.
@@ -95,7 +117,7 @@ pub struct CatalogService {
 }
 
 /// A node without an agent, to register in the catalog, with a service or with checks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Registration {
     /// The node's name.
@@ -116,8 +138,9 @@ pub struct Registration {
     pub skip_node_update: bool,
 }
 
-/// A check in the catalog. Nobody runs it: its status is what was last registered.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+/// A check in the catalog. Consul does not run it: its status is what was last registered. `consul-esm` runs those
+/// that have a definition, http or tcp.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CatalogCheck {
     /// The node.
@@ -132,6 +155,12 @@ pub struct CatalogCheck {
     /// The service that it is of; empty for the node.
     #[serde(rename = "ServiceID", skip_serializing_if = "String::is_empty")]
     pub service_id: String,
+    /// A note for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub notes: String,
+    /// What to run, and how often.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub definition: Option<CheckDefinition>,
 }
 
 /// What to take out of the catalog: the node with all that is on it, or one service, or one check.
@@ -187,6 +216,20 @@ impl Catalog<'_> {
     /// See [`Error`].
     pub fn node_with_meta(&self, name: &str, query: &Query) -> Result<(Option<NodeServices>, QueryMeta), Error> {
         self.0.read(&Request::get(&["catalog", "node", name]).with(query))
+    }
+
+    /// Whether the token may read this node; where it may not, lists leave it out without a word.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn may_read_node(&self, name: &str, query: &Query) -> Result<bool, Error> {
+        // This one endpoint about a node refuses, where all others filter.
+        let request = Request::get(&["coordinate", "node", name]).with(query);
+        match found(self.0.send(&request)) {
+            Err(error) if error.is_denied() => Ok(false),
+            Err(error) => Err(error),
+            Ok(_) => Ok(true),
+        }
     }
 
     /// The names of all services that the token may see, with the tags that their instances have.

@@ -247,7 +247,8 @@ impl Client {
         }
     }
 
-    fn try_once(&self, request: &Request, timeout: Duration) -> Result<Response, Error> {
+    /// Sends `request`, once.
+    pub(super) fn try_once(&self, request: &Request, timeout: Duration) -> Result<Response, Error> {
         let response =
             self.inner.transport.send(request, &self.inner.address, timeout).map_err(|error| match error {
                 Error::Timeout { call, .. } => Error::Timeout { call, after: self.inner.config.timeout },

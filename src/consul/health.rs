@@ -36,6 +36,9 @@ pub struct HealthCheck {
     pub service_id: String,
     /// That service's name.
     pub service_name: String,
+    /// Its kind: `http`, `tcp`, `grpc`, `ttl`, `script`, `alias`. Empty before Consul 1.7, and for checks of nodes.
+    #[serde(rename = "Type")]
+    pub kind: String,
 }
 
 /// An instance of a service, its node and its checks.

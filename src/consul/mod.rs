@@ -42,7 +42,7 @@ pub use agent::{
     Agent, AgentConfig, AgentSelf, AgentService, CheckDefinition, CheckStatus, Member, Pool, ServiceDefinition,
 };
 pub use catalog::{
-    Catalog, CatalogCheck, CatalogService, Deregistration, Node, NodeService, NodeServices, Registration,
+    Catalog, CatalogCheck, CatalogService, Deregistration, Node, NodeService, NodeServices, Registration, Weights,
 };
 pub use client::Client;
 pub use config::{Address, Config, DEFAULT_PORT, DEFAULT_TIMEOUT, Secret, Settings, TlsSettings};

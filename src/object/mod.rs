@@ -3,10 +3,14 @@
 
 mod key;
 mod properties;
+mod service;
 mod session;
 
 pub use key::{Key, KeyContent, ObservedKey};
 pub use properties::Properties;
+pub use service::{
+    Check, CheckState, ExternalNode, HASH_KEY, ObservedNode, ObservedService, Service, ServiceSpec, Weights,
+};
 pub use session::{
     Behavior, DEFAULT_CHECK, FieldDifference, HeldLocks, ObservedSession, Refused, ServiceCheck, Session, SessionId,
     validate_name,

@@ -5,6 +5,7 @@ mod desired;
 pub mod key;
 mod policy;
 mod safety;
+pub mod service;
 
 use crate::object::{HeldLocks, ObservedSession, Properties, Session};
 

@@ -3,6 +3,7 @@
 use crate::consul;
 use crate::object::{FieldDifference, Refused, SessionId};
 use crate::plan::key::UnsafeKey;
+use crate::plan::service::UnsafeService;
 use crate::plan::{UnsafePlan, describe};
 
 /// Why a run failed.
@@ -18,6 +19,17 @@ pub enum Error {
     /// A key is not to be touched. Nothing was written.
     #[error(transparent)]
     Key(#[from] UnsafeKey),
+    /// A service is not to be touched. Nothing was written.
+    #[error(transparent)]
+    Service(#[from] UnsafeService),
+    /// A service was registered, but what follows was not done.
+    #[error("service '{id}' was registered; then: {source}; the next run finishes this")]
+    HalfRegistered {
+        /// Its id.
+        id: String,
+        /// What went wrong.
+        source: Box<consul::Error>,
+    },
     /// A key that nobody holds is not given: the lock-delay of a session that was lost still runs.
     #[error("key {key:?} is free, but cannot be locked yet: {what}")]
     LockDelay {
@@ -154,7 +166,7 @@ pub enum Error {
 impl Error {
     /// True where something was written before it failed, and is still there (or still gone).
     pub fn wrote(&self) -> bool {
-        matches!(self, Self::Interrupted { .. } | Self::Partly { done: 1.., .. })
+        matches!(self, Self::Interrupted { .. } | Self::HalfRegistered { .. } | Self::Partly { done: 1.., .. })
     }
 
     /// True where a write may have been carried out although it failed.
@@ -167,6 +179,7 @@ impl Error {
         match self {
             Self::Consul(error) => Some(error),
             Self::Interrupted { source, .. } => source.consul(),
+            Self::HalfRegistered { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -2,12 +2,17 @@
 
 use crate::consul;
 use crate::plan::UnsafePlan;
+use crate::plan::service::UnsafeService;
 
 use super::Error;
 
 /// A part of Consul's (or the TLS library's) text, and what to try where it appears.
 const BY_TEXT: &[(&str, &str)] = &[
     ("Missing node registration", "no such node in this datacenter: check `node` and `datacenter`"),
+    (
+        "Scripts are disabled on this agent",
+        "let the agent run scripts (`enable_script_checks` in its configuration), or take a check of another kind",
+    ),
     ("registration", "no such check on this node: give ids that /v1/health/node/NODE lists"),
     ("critical state", "Consul makes no session that depends on a critical check: mend the check first"),
     ("No path to datacenter", "no such datacenter: `consul catalog datacenters` lists them"),
@@ -42,6 +47,14 @@ impl Error {
         match self {
             Self::Consul(error) => of_consul(error),
             Self::Interrupted { source, .. } => source.hint(),
+            Self::HalfRegistered { source, .. } => of_consul(source),
+            Self::Service(UnsafeService::HasAgent { .. }) => Some(
+                "register the service with that node's agent: run this on that node, or name its agent by `host`, and \
+                 leave `node` out"
+                    .to_owned(),
+            ),
+            Self::Service(UnsafeService::NeedsAddress { .. }) => Some("give its `node_address`".to_owned()),
+            Self::Service(UnsafeService::CheckTaken { .. }) => Some("give the check another `id` or `name`".to_owned()),
             Self::Unsafe(UnsafePlan::LocksHeld { .. }) => {
                 Some("wait until the lock is free; or replace it all the same with `force`; or keep the session as it is: `on_drift` keep".to_owned())
             }
@@ -86,9 +99,16 @@ fn of_consul(error: &consul::Error) -> Option<String> {
 
 /// The ACL rule that a request needs.
 fn denied(path: &str) -> &'static str {
+    if ["/v1/agent/service", "/v1/agent/check"].iter().any(|prefix| path.starts_with(prefix)) {
+        return "the token needs `service \"NAME\" { policy = \"write\" }` for the service's name, or read to read it";
+    }
     match path.strip_prefix("/v1/").and_then(|path| path.split(['/', '?']).next()) {
         Some("session") => "the token needs `session \"NODE\" { policy = \"write\" }` for the session's node",
         Some("agent") => denied_by_agent(path),
+        Some("catalog") => {
+            "the token needs `service \"NAME\" { policy = \"write\" }` for the service's name, and `node \"NODE\" { \
+             policy = \"write\" }` to make or change the node"
+        }
         Some("kv") => "the token needs key:read where locks are looked for: see `lock_prefix`",
         _ => "the token's rights do not reach that far",
     }

@@ -25,6 +25,7 @@ mod note;
 mod observe;
 mod place;
 mod report;
+mod service;
 
 use crate::consul::{Client, Query};
 use crate::object::HeldLocks;
@@ -36,6 +37,7 @@ pub use maintenance::{Maintenance, MaintenanceAction, MaintenanceReport, UnderMa
 use observe::Observation;
 pub use place::{node_or_own, trust_partition};
 pub use report::{Action, Report};
+pub use service::{ServiceReconciler, ServiceReport};
 
 /// How often a run starts over because the world moved under it: a session that it kept ended meanwhile, say.
 const ROUNDS: usize = 3;
