@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::consul::{self, ConfigError};
 use crate::object::Refused;
 use crate::plan::UnsafePlan;
+use crate::plan::service::UnsafeService;
 use crate::reconcile;
 
 use super::call::Call;
@@ -47,6 +48,10 @@ pub enum Reason {
     Drifted,
     /// A session holds locks.
     LocksHeld,
+    /// The node has an agent of its own, so that its services are not for the catalog.
+    HasAgent,
+    /// The id of a check is another service's.
+    CheckTaken,
     /// The world moved meanwhile.
     Stale,
     /// This program has a fault.
@@ -124,8 +129,12 @@ fn reason(error: &reconcile::Error) -> Reason {
         E::Unsafe(UnsafePlan::LocksHeld { .. }) => Reason::LocksHeld,
         E::Unsafe(_) => Reason::Drifted,
         E::Blind { .. } => Reason::Denied,
+        E::Service(UnsafeService::HasAgent { .. }) => Reason::HasAgent,
+        E::Service(UnsafeService::CheckTaken { .. }) => Reason::CheckTaken,
+        E::Service(UnsafeService::NeedsAddress { .. }) => Reason::NotFound,
         E::Stale { .. } => Reason::Stale,
         E::Interrupted { source, .. } => reason(source),
+        E::HalfRegistered { source, .. } if source.status().is_none() => Reason::Unreachable,
         _ => Reason::Consul,
     }
 }

@@ -7,9 +7,13 @@ mod connection;
 pub mod consul_agent;
 #[cfg(feature = "all-modules")]
 pub mod consul_catalog_info;
+#[cfg(feature = "all-modules")]
+pub mod consul_service;
 pub mod consul_session;
 mod failure;
 mod input;
+#[cfg(feature = "all-modules")]
+mod nested;
 #[cfg(feature = "all-modules")]
 mod schemas;
 mod spec;
@@ -34,6 +38,8 @@ pub const MODULES: &[&str] = &[
     consul_agent::NAME,
     #[cfg(feature = "all-modules")]
     consul_catalog_info::NAME,
+    #[cfg(feature = "all-modules")]
+    consul_service::NAME,
     consul_session::NAME,
 ];
 
@@ -103,6 +109,8 @@ fn answer(name: Option<&str>, program: &str, text: &[u8]) -> Result<bool, Failur
         consul_agent::NAME => module(&consul_agent::spec(), arguments, consul_agent::run),
         #[cfg(feature = "all-modules")]
         consul_catalog_info::NAME => module(&consul_catalog_info::spec(), arguments, consul_catalog_info::run),
+        #[cfg(feature = "all-modules")]
+        consul_service::NAME => module(&consul_service::spec(), arguments, consul_service::run),
         consul_session::NAME => module(&consul_session::spec(), arguments, consul_session::run),
         other => Err(Failure::arguments(format!("there is no module {other:?} here, only: {}", MODULES.join(", ")))),
     }

@@ -65,7 +65,11 @@ impl Spec {
     /// arguments are parsed into, and a test keeps it current; to derive it at every start would take longer, and a
     /// fortieth of the binary.
     pub fn of(module: &'static str, schema: &str) -> Self {
-        let schema: Value = serde_json::from_str(schema).unwrap_or_default();
+        Self::of_value(module, &serde_json::from_str(schema).unwrap_or_default())
+    }
+
+    /// The same off a schema that has been read.
+    pub fn of_value(module: &'static str, schema: &Value) -> Self {
         let properties = schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::iter);
         Self { module, options: properties.map(|(name, schema)| (name.clone(), OptionSpec::of(schema))).collect() }
     }

@@ -169,8 +169,9 @@ pub struct CheckDefinition {
 }
 
 /// A service as its agent knows it. The definitions of its checks are not given back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "PascalCase")]
+#[schemars(inline)]
 pub struct AgentService {
     /// Its id on the node.
     #[serde(rename = "ID")]
