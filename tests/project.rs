@@ -75,19 +75,31 @@ fn the_schemas_are_current() {
 #[test]
 fn the_reference_of_the_modules_is_current() {
     let schemas: BTreeMap<_, _> = lictor::ansible::schemas().collect();
-    for (module, done) in
-        [("consul_agent", "AgentResult"), ("consul_catalog_info", "CatalogResult"), ("consul_session", "SessionResult")]
-    {
+    for (module, done) in [
+        ("consul_agent", "AgentResult"),
+        ("consul_catalog_info", "CatalogResult"),
+        ("consul_service", "ServiceResult"),
+        ("consul_session", "SessionResult"),
+    ] {
         let options = schemas[module].as_value();
         let result = schemas[format!("{module}.result").as_str()].as_value();
         let page = format!(
-            "# {module}\n\n{NOTE}## Options\n\n{}\n## Result\n\n{}\n## Result of a module that failed\n\n{}",
+            "# {module}\n\n{NOTE}## Options\n\n{}\n{}## Result\n\n{}\n## Result of a module that failed\n\n{}",
             option_table(&options["properties"]),
+            element_tables(&options["properties"]),
             value_table(&result["$defs"][done]["properties"]),
             value_table(&result["$defs"]["Failure"]["properties"]),
         );
         current(&format!("docs/reference/{module}.md"), &page);
     }
+}
+
+/// A table for each option whose elements are dicts with options of their own.
+fn element_tables(properties: &Value) -> String {
+    let options = properties.as_object().unwrap().iter();
+    let elements = options.map(|(name, schema)| (name, &schema["items"]["properties"]));
+    let tables = elements.filter(|(_, fields)| fields.is_object());
+    tables.map(|(name, fields)| format!("## Each of `{name}`\n\n{}\n", option_table(fields))).collect()
 }
 
 const NOTE: &str = "Written by `make generate` from the program itself. JSON Schemas of both stand in `schemas/`.\n\n\
@@ -187,6 +199,11 @@ fn the_reference_of_the_commands_is_current() {
         "catalog node",
         "catalog services",
         "catalog service",
+        "service",
+        "service list",
+        "service info",
+        "service register",
+        "service deregister",
         "module",
         "schema",
         "completions",

@@ -62,7 +62,7 @@ impl CliError {
         ExitCode::from(match self {
             Self::Usage(_) | Self::Config(ConfigError::Invalid { .. }) => USAGE,
             Self::Reconcile(reconcile::Error::Refused(_)) => USAGE,
-            Self::Reconcile(reconcile::Error::Unsafe(_)) => REFUSED,
+            Self::Reconcile(reconcile::Error::Unsafe(_) | reconcile::Error::Service(_)) => REFUSED,
             Self::Config(_) | Self::Reconcile(_) | Self::NotFound(_) | Self::Io { .. } => FAILED,
         })
     }

@@ -8,6 +8,7 @@ mod error;
 mod module;
 mod output;
 mod schema;
+mod service;
 mod session;
 
 use std::ffi::OsString;
@@ -17,7 +18,7 @@ use clap::{Parser, Subcommand};
 
 use error::{CliError, USAGE};
 
-/// Makes a Consul cluster agree with what was declared: sessions, once and safely.
+/// Makes a Consul cluster agree with what was declared: sessions and services, once and safely.
 #[derive(Debug, Parser)]
 #[command(name = "lictor", version, arg_required_else_help = true)]
 struct Lictor {
@@ -30,6 +31,7 @@ enum Verb {
     Session(Box<session::Arguments>),
     Agent(Box<agent::Arguments>),
     Catalog(Box<catalog::Arguments>),
+    Service(Box<service::Arguments>),
     Module(module::Arguments),
     Schema(schema::Arguments),
     Completions(completions::Arguments),
@@ -50,6 +52,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Verb::Session(arguments) => session::run(*arguments),
         Verb::Agent(arguments) => agent::run(*arguments),
         Verb::Catalog(arguments) => catalog::run(*arguments),
+        Verb::Service(arguments) => service::run(*arguments),
         Verb::Module(arguments) => return module::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),

@@ -116,3 +116,33 @@ fn check_definition(check: &Check, existing: &[HealthCheck]) -> CheckDefinition 
 pub(super) fn kind_on_the_wire(kind: &str) -> &str {
     if kind == "args" { "script" } else { kind }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_is_there_goes_on_with_its_status_and_a_new_one_begins_with_its_own() {
+        // Consul 1.8 carries the status over by itself; that others do is not known.
+        let service = Service { id: "web".to_owned(), name: "web".to_owned(), ..Service::default() };
+        let check = |name: &str| Check {
+            name: Some(name.to_owned()),
+            ttl: Some(ConsulDuration::from_secs(30)),
+            status: Some(CheckState::Warning),
+            ..Check::default()
+        };
+        let spec = ServiceSpec::new(service, Some(vec![check("old"), check("new")])).unwrap();
+        let there = HealthCheck {
+            check_id: "service:web:old".to_owned(),
+            status: "passing".to_owned(),
+            ..HealthCheck::default()
+        };
+        let statuses = |existing: &[HealthCheck]| {
+            definition(&spec, existing).checks.into_iter().filter_map(|check| check.status).collect::<Vec<_>>()
+        };
+        assert_eq!(statuses(&[there.clone()]), ["passing", "warning"]);
+        assert_eq!(statuses(&[]), ["warning", "warning"]);
+        let in_catalog = catalog_checks(&spec, "node", &[there]).into_iter().map(|check| check.status);
+        assert_eq!(in_catalog.collect::<Vec<_>>(), ["passing", "warning"]);
+    }
+}
