@@ -68,7 +68,7 @@ fn a_definition_comes_from_a_file_and_is_that_of_the_module() {
     assert_eq!(ok(&["service", "register", "--file", file.to_str().unwrap()]), format!("registered\t{name}-1\n"));
     let again = lictor(&["service", "register", "--file", "-"], &definition.to_string());
     assert_eq!(String::from_utf8(again.stdout).unwrap(), format!("unchanged\t{name}-1\n"));
-    let module = support::consul_service(definition).at(&Agent::shared().address()).run().ok();
+    let module = support::module("consul_service", definition).at(&Agent::shared().address()).run().ok();
     assert_eq!(module["changed"], false, "both faces make the same definition of it");
 }
 

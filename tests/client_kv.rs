@@ -33,7 +33,7 @@ fn every_key_reads_back_under_its_own_name() {
         put(&key, name.as_bytes());
         let pair = client.kv().get(&key, &query()).unwrap().unwrap();
         assert_eq!((pair.key.as_str(), pair.text().unwrap()), (key.as_str(), name));
-        assert_eq!(client.kv().keys(&key, None, &query()).unwrap(), [key.clone()]);
+        assert_eq!(client.kv().keys(&key, None, &query()).unwrap(), std::slice::from_ref(&key));
         assert!(client.kv().delete(&key, None, &query()).unwrap());
         assert_eq!(client.kv().get(&key, &query()).unwrap(), None);
     }

@@ -175,8 +175,8 @@ fn the_makefile_installs_each_module() {
 #[test]
 fn the_reference_of_the_commands_is_current() {
     let mut page = "# Commands\n\nWritten by `make generate` from the program itself.\n\n\
-        Exit codes: 0 done, 1 failed, 3 refused (a session that holds locks, or `--on-drift fail`; nothing was written),\n\
-        64 wrong usage. `lictor module` ends as a module does: 0 or 1, with the reason in its result.\n"
+        Exit codes: 0 done, 1 failed, 3 refused (a session that holds locks, `--on-drift fail`, a node with an agent; nothing\n\
+        was written), 64 wrong usage. `lictor module` ends as a module does: 0 or 1, with the reason in its result.\n"
         .to_owned();
     for verb in [
         "",

@@ -1,13 +1,14 @@
-//! What `consul_service` does to a real agent, and to the catalog.
+//! What `consul_service` does to a real agent.
 
 mod support;
 
-use std::sync::OnceLock;
-
 use serde_json::{Value, json};
-use support::agent::Options;
 use support::proxy::{Act, Proxy};
-use support::{Agent, Module, consul_service, unique};
+use support::{Agent, Module, unique};
+
+fn consul_service(options: Value) -> Module {
+    support::module("consul_service", options)
+}
 
 fn service(options: Value) -> Module {
     consul_service(options).at(&Agent::shared().address())
@@ -285,6 +286,23 @@ fn bad_options_are_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn a_run_that_fails_half_way_says_what_it_did_and_the_next_one_finishes() {
+    let name = unique("half");
+    service(json!({"name": name, "checks": [{"ttl": "1h"}]})).run().ok();
+    let refuse = |line: &str| {
+        let refused = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\nConnection: close\r\n\r\ndisk";
+        if line.contains("/check/deregister/") { Act::Raw(refused.to_vec()) } else { Act::Forward }
+    };
+    let proxy = Proxy::start(&Agent::shared().address(), refuse);
+    let wish = json!({"name": name, "checks": []});
+    let failure = consul_service(wish.clone()).at(&proxy.address()).run();
+    let failure = failure.fails_with(&[&format!("service '{name}' was registered; then: "), "disk", "next run"]);
+    assert_eq!(failure["changed"], true);
+    assert_eq!(service(wish.clone()).run().ok()["action"], "updated");
+    assert_eq!((checks(&name).len(), service(wish).run().ok()["action"].clone()), (0, json!("unchanged")));
+}
+
+#[test]
 fn a_check_id_of_another_service_is_not_taken_away() {
     let (owner, thief) = (unique("owner"), unique("thief"));
     service(json!({"name": owner, "checks": [{"id": owner, "ttl": "1h"}]})).run().ok();
@@ -301,137 +319,4 @@ fn what_consul_refuses_is_told_with_what_to_try() {
     let script = json!({"name": name, "checks": [{"args": ["true"], "interval": "1h"}]});
     let failure = service(script).run().fails_with(&["Scripts are disabled", "`enable_script_checks`"]);
     assert_eq!((&failure["changed"], &failure["reason"]), (&json!(false), &json!("consul")));
-}
-
-/// The service of an id on a node of the catalog.
-fn on_node(node: &str, id: &str) -> Value {
-    Agent::shared().get(&format!("/v1/catalog/node/{node}"))["Services"][id].clone()
-}
-
-#[test]
-fn a_service_on_a_node_without_an_agent() {
-    let (agent, node, name) = (Agent::shared(), unique("external"), unique("db"));
-    let http = json!({"http": "http://10.0.0.1/", "interval": "10s"});
-    let wish = |address: &str, checks: Value| {
-        service(json!({"name": name, "service_port": 5432, "node": node, "node_address": address, "checks": checks}))
-    };
-    service(json!({"name": name, "node": node})).run().fails_with(&["no node", "`node_address`"]);
-    let made = wish("10.0.0.1", json!([http])).run().ok();
-    assert_eq!((&made["action"], &made["node"]), (&json!("registered"), &json!(node)));
-    assert_eq!(wish("10.0.0.1", json!([http])).run().ok()["action"], "unchanged");
-    assert_eq!(on_node(&node, &name)["Port"], 5432);
-    let check = agent.get(&format!("/v1/health/node/{node}"))[0].clone();
-    assert_eq!(
-        (&check["ServiceID"], &check["Definition"]["HTTP"], &check["Definition"]["Interval"]),
-        (&json!(name), &json!("http://10.0.0.1/"), &json!("10s")),
-        "with what consul-esm needs"
-    );
-
-    let mut passing = check.clone();
-    passing["Status"] = json!("passing");
-    agent.put("/v1/catalog/register", &json!({"Node": node, "SkipNodeUpdate": true, "Check": passing}));
-    let tcp = json!({"tcp": "10.0.0.1:5432", "interval": "10s"});
-    assert_eq!(wish("10.0.0.1", json!([tcp, http])).run().ok()["action"], "updated");
-    let statuses = || {
-        let all = agent.get(&format!("/v1/health/node/{node}"));
-        let mut all: Vec<_> =
-            all.as_array().unwrap().iter().map(|c| (c["Type"].clone(), c["Status"].clone())).collect();
-        all.sort_by_key(|check| format!("{check:?}"));
-        all
-    };
-    assert_eq!(statuses(), [(json!("http"), json!("passing")), (json!("tcp"), json!("critical"))]);
-    assert_eq!(wish("10.0.0.1", json!([tcp])).run().ok()["action"], "updated");
-    assert_eq!(statuses(), [(json!("tcp"), json!("critical"))], "the catalog is told to forget the other");
-
-    let moved = wish("10.0.0.9", json!([tcp])).run().ok();
-    assert_eq!((&moved["changed"], &moved["action"]), (&json!(true), &json!("updated")));
-    assert_eq!(agent.get(&format!("/v1/catalog/node/{node}"))["Node"]["Address"], "10.0.0.9");
-    service(json!({"name": name, "id": "second", "node": node})).run().ok();
-    assert_eq!(agent.get(&format!("/v1/catalog/node/{node}"))["Node"]["Address"], "10.0.0.9", "where none is given");
-
-    let absent = || service(json!({"name": name, "node": node, "state": "absent"}));
-    assert_eq!(absent().run().ok()["action"], "deregistered");
-    assert_eq!((on_node(&node, &name), statuses().len()), (json!(null), 0));
-    assert_eq!(on_node(&node, "second")["ID"], "second");
-    assert_eq!(absent().run().ok()["changed"], false);
-}
-
-#[test]
-fn a_service_of_the_same_id_on_another_node_is_another_service() {
-    let (node, name) = (unique("elsewhere"), unique("same"));
-    service(json!({"name": name, "service_port": 1})).run().ok();
-    let there = |port: u16| json!({"name": name, "service_port": port, "node": node, "node_address": "10.0.0.1"});
-    assert_eq!(service(there(2)).run().ok()["action"], "registered");
-    assert_eq!(service(json!({"name": name, "service_port": 1})).run().ok()["action"], "unchanged");
-    assert_eq!((&shown(&name)["Port"], &on_node(&node, &name)["Port"]), (&json!(1), &json!(2)));
-    let list = service(json!({"state": "info", "node": node})).run().ok();
-    assert_eq!(list["services"].as_array().unwrap().len(), 1);
-    service(json!({"name": name, "node": node, "state": "absent"})).run().ok();
-    assert_eq!(shown(&name)["Port"], 1);
-}
-
-#[test]
-fn the_catalog_is_not_told_what_an_agent_would_undo() {
-    for state in ["present", "absent"] {
-        let options = json!({"name": "web", "node": "node1", "node_address": "127.0.0.1", "state": state});
-        let failure = service(options).run().fails_with(&["'node1' has an agent", "leave `node` out"]);
-        assert_eq!(failure["reason"], "has_agent");
-    }
-}
-
-const MASTER: &str = "00000000-0000-0000-0000-00000000aaaa";
-
-fn guarded() -> &'static Agent {
-    static AGENT: OnceLock<Agent> = OnceLock::new();
-    AGENT.get_or_init(|| {
-        Agent::start(Options {
-            config: json!({"acl": {
-                "enabled": true, "default_policy": "deny", "tokens": {"master": MASTER, "agent": MASTER}
-            }}),
-            token: Some(MASTER.to_owned()),
-            ..Options::default()
-        })
-    })
-}
-
-fn with_rules(options: Value, rules: &str) -> Module {
-    let (agent, policy) = (guarded(), unique("policy"));
-    agent.put("/v1/acl/policy", &json!({"Name": policy, "Rules": rules}));
-    let made: Value =
-        serde_json::from_str(&agent.put("/v1/acl/token", &json!({"Policies": [{"Name": policy}]}))).unwrap();
-    consul_service(options).option("token", made["SecretID"].clone()).at(&agent.address())
-}
-
-#[test]
-fn the_least_rights_and_the_rule_that_is_missing() {
-    let name = unique("rights");
-    let write = format!("service \"{name}\" {{ policy = \"write\" }}");
-    let wish = json!({"name": name, "checks": [{"ttl": "1h"}]});
-    let failure = with_rules(wish.clone(), "").run().fails_with(&["403", "service \"NAME\" { policy = \"write\" }"]);
-    assert_eq!(failure["reason"], "denied");
-    assert_eq!(with_rules(wish.clone(), &write).run().ok()["action"], "registered");
-    assert_eq!(with_rules(wish.clone(), &write).run().ok()["action"], "unchanged");
-    let changed = json!({"name": name, "checks": []});
-    assert_eq!(with_rules(changed, &write).run().ok()["action"], "updated");
-    let absent = json!({"name": name, "state": "absent"});
-    with_rules(absent.clone(), "").run().fails_with(&["403", "service \"NAME\""]);
-    assert_eq!(with_rules(absent, &write).run().ok()["action"], "deregistered");
-}
-
-#[test]
-fn nothing_is_concluded_from_what_the_catalog_hides() {
-    let (name, node) = (unique("hidden"), unique("dark"));
-    let wish = json!({"name": name, "node": node, "node_address": "10.0.0.1"});
-    let service_write = format!("service \"{name}\" {{ policy = \"write\" }}");
-    let node_read = format!("node \"{node}\" {{ policy = \"read\" }}");
-    let node_write = format!("node \"{node}\" {{ policy = \"write\" }}");
-    with_rules(wish.clone(), &service_write).run().fails_with(&["may not see node", &node_read]);
-    let both = format!("{service_write} {node_read}");
-    with_rules(wish.clone(), &both).run().fails_with(&["403", "node \"NODE\" { policy = \"write\" }"]);
-    assert_eq!(with_rules(wish.clone(), &format!("{service_write} {node_write}")).run().ok()["action"], "registered");
-    let changed = json!({"name": name, "node": node, "service_port": 1});
-    assert_eq!(with_rules(changed, &both).run().ok()["action"], "updated", "the node's own record is not written");
-    let absent = json!({"name": name, "node": node, "state": "absent"});
-    with_rules(absent.clone(), &node_read).run().fails_with(&["may not see service", "policy = \"read\""]);
-    assert_eq!(with_rules(absent, &both).run().ok()["action"], "deregistered");
 }

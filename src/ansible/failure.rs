@@ -134,7 +134,8 @@ fn reason(error: &reconcile::Error) -> Reason {
         E::Service(UnsafeService::NeedsAddress { .. }) => Reason::NotFound,
         E::Stale { .. } => Reason::Stale,
         E::Interrupted { source, .. } => reason(source),
-        E::HalfRegistered { source, .. } if source.status().is_none() => Reason::Unreachable,
+        E::HalfDone { source, .. } if source.is_denied() => Reason::Denied,
+        E::HalfDone { source, .. } if source.status().is_none() => Reason::Unreachable,
         _ => Reason::Consul,
     }
 }

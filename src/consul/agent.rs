@@ -169,9 +169,8 @@ pub struct CheckDefinition {
 }
 
 /// A service as its agent knows it. The definitions of its checks are not given back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-#[schemars(inline)]
 pub struct AgentService {
     /// Its id on the node.
     #[serde(rename = "ID")]

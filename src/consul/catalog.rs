@@ -45,7 +45,7 @@ pub struct NodeServices {
 }
 
 /// How much of the traffic an instance gets, by its health, as DNS SRV answers tell it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 #[schemars(inline)]
 pub struct Weights {

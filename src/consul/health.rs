@@ -17,7 +17,6 @@ pub struct Health<'a>(pub(super) &'a Client);
 /// A check and its status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
-#[schemars(inline)]
 pub struct HealthCheck {
     /// Its node.
     pub node: String,

@@ -22,11 +22,11 @@ pub enum Error {
     /// A service is not to be touched. Nothing was written.
     #[error(transparent)]
     Service(#[from] UnsafeService),
-    /// A service was registered, but what follows was not done.
-    #[error("service '{id}' was registered; then: {source}; the next run finishes this")]
-    HalfRegistered {
-        /// Its id.
-        id: String,
+    /// A service was changed in part, but what follows was not done.
+    #[error("{done}; then: {source}; the next run finishes this")]
+    HalfDone {
+        /// What was done.
+        done: String,
         /// What went wrong.
         source: Box<consul::Error>,
     },
@@ -166,7 +166,7 @@ pub enum Error {
 impl Error {
     /// True where something was written before it failed, and is still there (or still gone).
     pub fn wrote(&self) -> bool {
-        matches!(self, Self::Interrupted { .. } | Self::HalfRegistered { .. } | Self::Partly { done: 1.., .. })
+        matches!(self, Self::Interrupted { .. } | Self::HalfDone { .. } | Self::Partly { done: 1.., .. })
     }
 
     /// True where a write may have been carried out although it failed.
@@ -179,7 +179,7 @@ impl Error {
         match self {
             Self::Consul(error) => Some(error),
             Self::Interrupted { source, .. } => source.consul(),
-            Self::HalfRegistered { source, .. } => Some(source),
+            Self::HalfDone { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -47,7 +47,7 @@ impl Error {
         match self {
             Self::Consul(error) => of_consul(error),
             Self::Interrupted { source, .. } => source.hint(),
-            Self::HalfRegistered { source, .. } => of_consul(source),
+            Self::HalfDone { source, .. } => of_consul(source),
             Self::Service(UnsafeService::HasAgent { .. }) => Some(
                 "register the service with that node's agent: run this on that node, or name its agent by `host`, and \
                  leave `node` out"
@@ -99,9 +99,6 @@ fn of_consul(error: &consul::Error) -> Option<String> {
 
 /// The ACL rule that a request needs.
 fn denied(path: &str) -> &'static str {
-    if ["/v1/agent/service", "/v1/agent/check"].iter().any(|prefix| path.starts_with(prefix)) {
-        return "the token needs `service \"NAME\" { policy = \"write\" }` for the service's name, or read to read it";
-    }
     match path.strip_prefix("/v1/").and_then(|path| path.split(['/', '?']).next()) {
         Some("session") => "the token needs `session \"NODE\" { policy = \"write\" }` for the session's node",
         Some("agent") => denied_by_agent(path),
@@ -116,7 +113,10 @@ fn denied(path: &str) -> &'static str {
 
 /// The ACL rule that a request to the agent itself needs.
 fn denied_by_agent(path: &str) -> &'static str {
-    if path.starts_with("/v1/agent/maintenance") {
+    let written = ["/v1/agent/service/register", "/v1/agent/service/deregister/", "/v1/agent/check/"];
+    if written.iter().any(|prefix| path.starts_with(prefix)) {
+        "the token needs `service \"NAME\" { policy = \"write\" }` for the service's name"
+    } else if path.starts_with("/v1/agent/maintenance") {
         "the maintenance of a node takes `node \"NODE\" { policy = \"write\" }` for the agent's node"
     } else if path.starts_with("/v1/agent/service/maintenance/") {
         "the maintenance of a service takes `service \"NAME\" { policy = \"write\" }`"

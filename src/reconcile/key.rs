@@ -99,10 +99,10 @@ impl KeyReconciler<'_> {
     }
 
     fn wait_for_change(&self, key: &str, left: Duration) -> Result<(), Error> {
-        let mut watch = self.client.kv().watch(key, self.query)?.wait(left);
+        let watch = self.client.kv().watch(key, self.query)?.wait(left);
         let start = Instant::now();
         let holder = |pairs: Vec<KvPair>| pairs.into_iter().next().and_then(|pair| pair.session);
-        while let Some(answer) = watch.next() {
+        for answer in watch {
             if holder(answer?.0).is_none() || start.elapsed() >= left {
                 break;
             }

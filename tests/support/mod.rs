@@ -73,11 +73,6 @@ pub fn consul_session(options: Value) -> Module {
     module("consul_session", options)
 }
 
-/// `consul_service` with these options.
-pub fn consul_service(options: Value) -> Module {
-    module("consul_service", options)
-}
-
 /// This module with these options.
 pub fn module(name: &str, options: Value) -> Module {
     let mut arguments = options;

@@ -140,7 +140,7 @@ mod tests {
         let statuses = |existing: &[HealthCheck]| {
             definition(&spec, existing).checks.into_iter().filter_map(|check| check.status).collect::<Vec<_>>()
         };
-        assert_eq!(statuses(&[there.clone()]), ["passing", "warning"]);
+        assert_eq!(statuses(std::slice::from_ref(&there)), ["passing", "warning"]);
         assert_eq!(statuses(&[]), ["warning", "warning"]);
         let in_catalog = catalog_checks(&spec, "node", &[there]).into_iter().map(|check| check.status);
         assert_eq!(in_catalog.collect::<Vec<_>>(), ["passing", "warning"]);

@@ -101,7 +101,7 @@ impl ServiceReconciler<'_> {
             }
         }
         let now = self.observe(id).map_err(|error| match error {
-            Error::Consul(source) => Error::HalfRegistered { id: id.to_owned(), source: Box::new(source) },
+            Error::Consul(source) => half_done(format!("service '{id}' was changed"), source),
             error => error,
         })?;
         Ok(ServiceReport { checks: now.checks_of(id), service: now.service, ..report })
@@ -133,6 +133,7 @@ impl ServiceReconciler<'_> {
         Ok(match self.node {
             None => self.client.agent().services()?.into_values().collect(),
             Some(node) => {
+                self.prove_node_is_seen(&node.name)?;
                 let found = self.client.catalog().node(&node.name, &self.query.consistent())?;
                 found.map(|node| node.services).unwrap_or_default().into_values().map(AgentService::from).collect()
             }
@@ -163,10 +164,7 @@ impl ServiceReconciler<'_> {
                 ..Seen::default()
             });
         };
-        if !self.client.catalog().may_read_node(&node.name, self.query)? {
-            let rule = format!("node \"{}\" {{ policy = \"read\" }}", node.name);
-            return Err(Error::Blind { what: format!("node '{}'", node.name), rule });
-        }
+        self.prove_node_is_seen(&node.name)?;
         let query = self.query.consistent();
         let found = self.client.catalog().node(&node.name, &query)?;
         let checks = self.client.health().node(&node.name, &query)?;
@@ -179,6 +177,14 @@ impl ServiceReconciler<'_> {
         let observed = ObservedNode { address: found.node.address, meta: found.node.meta, has_agent };
         let service = found.services.into_values().find(|service| service.id == id).map(AgentService::from);
         Ok(Seen { service, checks, node: Some(observed) })
+    }
+
+    fn prove_node_is_seen(&self, node: &str) -> Result<(), Error> {
+        if self.client.catalog().may_read_node(node, self.query)? {
+            return Ok(());
+        }
+        let rule = format!("node \"{node}\" {{ policy = \"read\" }}");
+        Err(Error::Blind { what: format!("node '{node}'"), rule })
     }
 
     /// Whether the node is one of the gossip pool, as far as the agent is in that pool.
@@ -202,32 +208,32 @@ impl ServiceReconciler<'_> {
     fn register(&self, spec: &ServiceSpec, report: &ServiceReport, node: Option<&ObservedNode>) -> Result<(), Error> {
         let id = &spec.service().id;
         let kept = self.make_way(spec, &report.checks)?;
-        match self.node {
-            None => self.client.agent().update_service(&entry::definition(spec, &kept))?,
-            Some(external) => {
-                let registration = Registration {
-                    service: Some(entry::node_service(spec)),
-                    checks: entry::catalog_checks(spec, &external.name, &kept),
-                    ..match node {
-                        Some(node) => self.node_alone(node),
-                        None => Registration {
-                            node: external.name.clone(),
-                            skip_node_update: true,
-                            ..Registration::default()
-                        },
-                    }
-                };
-                self.client.catalog().register(&registration, self.query)?;
-            }
-        }
+        self.write(spec, &kept, node).map_err(|source| {
+            let made_way = kept.len() < report.checks.len();
+            if made_way { half_done(format!("checks of service '{id}' were taken off"), source) } else { source.into() }
+        })?;
         let Some(wanted) = spec.checks() else { return Ok(()) };
         let wanted: BTreeSet<_> = wanted.iter().filter_map(|check| check.id.as_deref()).collect();
         let left_over = kept.iter().map(|check| check.check_id.as_str()).filter(|id| !wanted.contains(id));
         for check in left_over.filter(|id| !id.starts_with(MAINTENANCE)) {
             self.deregister_check(check)
-                .map_err(|source| Error::HalfRegistered { id: id.clone(), source: Box::new(source) })?;
+                .map_err(|source| half_done(format!("service '{id}' was registered"), source))?;
         }
         Ok(())
+    }
+
+    fn write(&self, spec: &ServiceSpec, kept: &[HealthCheck], node: Option<&ObservedNode>) -> Result<(), ConsulError> {
+        let Some(external) = self.node else {
+            return self.client.agent().update_service(&entry::definition(spec, kept));
+        };
+        let untouched =
+            || Registration { node: external.name.clone(), skip_node_update: true, ..Registration::default() };
+        let registration = Registration {
+            service: Some(entry::node_service(spec)),
+            checks: entry::catalog_checks(spec, &external.name, kept),
+            ..node.map_or_else(untouched, |node| self.node_alone(node))
+        };
+        self.client.catalog().register(&registration, self.query)
     }
 
     /// Takes off the checks that become another kind: registered over itself, one would run as both. Gives the rest.
@@ -267,6 +273,10 @@ impl ServiceReconciler<'_> {
             Deregistration { node: node.name.clone(), check_id: Some(id.to_owned()), ..Deregistration::default() };
         self.client.catalog().deregister(&what, self.query)
     }
+}
+
+fn half_done(done: String, source: ConsulError) -> Error {
+    Error::HalfDone { done, source: Box::new(source) }
 }
 
 fn id_of(desired: &DesiredService) -> &str {
