@@ -58,6 +58,7 @@ pub struct Check {
     pub method: Option<String>,
     /// The headers for `http`: each a text, or a list of texts.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "headers")]
+    #[schemars(with = "BTreeMap<String, HeaderValue>")]
     pub header: BTreeMap<String, Vec<String>>,
     /// Whether `http` and `grpc` take any certificate.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -88,18 +89,21 @@ pub struct Check {
     pub deregister_critical_service_after: Option<ConsulDuration>,
 }
 
+/// A header's value.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "header: each value is a text, or a list of texts")]
+#[schemars(inline)]
+enum HeaderValue {
+    One(String),
+    Several(Vec<String>),
+}
+
 /// Headers whose values are lists, or single texts.
 fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Vec<String>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "header: each value is a text, or a list of texts")]
-    enum Values {
-        One(String),
-        Several(Vec<String>),
-    }
-    let headers = BTreeMap::<String, Values>::deserialize(deserializer)?;
+    let headers = BTreeMap::<String, HeaderValue>::deserialize(deserializer)?;
     let list = |values| match values {
-        Values::One(value) => vec![value],
-        Values::Several(values) => values,
+        HeaderValue::One(value) => vec![value],
+        HeaderValue::Several(values) => values,
     };
     Ok(headers.into_iter().map(|(name, values)| (name, list(values))).collect())
 }
