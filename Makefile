@@ -6,7 +6,7 @@ SHELL := bash
 # Where cargo builds, and where the results of `build` and `dist` go.
 CARGO_TARGET_DIR ?= target
 DIST := target/dist
-# The names under which Ansible finds the module binary.
+# The names under which Ansible finds the modules. The small binary is consul_session alone; lictor is all of them.
 MODULES := consul_agent consul_catalog_info consul_service consul_session
 # What `dist` builds for: make dist TARGETS=x86_64-unknown-linux-musl
 TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl
@@ -23,9 +23,8 @@ build: ## build both binaries for this machine, into target/dist
 	cargo build $(CLI_FLAGS)
 	cargo build $(MODULE_FLAGS)
 	@install -D -m 755 -t $(DIST) $(CARGO_TARGET_DIR)/release/lictor $(CARGO_TARGET_DIR)/module/lictor-module
-	@for module in $(MODULES); do \
-	  install -D -m 755 $(DIST)/lictor-module $(DIST)/library/$$module; \
-	done
+	@for module in $(MODULES); do install -D -m 755 $(DIST)/lictor $(DIST)/library/$$module; done
+	@install -m 755 $(DIST)/lictor-module $(DIST)/library/consul_session
 
 dist: ## build static binaries for x86_64 and aarch64, into target/dist/<target>
 	@LICTOR_TARGETS="$(TARGETS)" scripts/tools.sh dist
