@@ -7,7 +7,7 @@ SHELL := bash
 CARGO_TARGET_DIR ?= target
 DIST := target/dist
 # The names under which Ansible finds the modules. The small binary is consul_session alone; lictor is all of them.
-MODULES := consul_agent consul_catalog_info consul_service consul_session
+MODULES := consul_agent consul_catalog_info consul_kv consul_service consul_session
 # What `dist` builds for: make dist TARGETS=x86_64-unknown-linux-musl
 TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 

@@ -78,6 +78,7 @@ fn the_reference_of_the_modules_is_current() {
     for (module, done) in [
         ("consul_agent", "AgentResult"),
         ("consul_catalog_info", "CatalogResult"),
+        ("consul_kv", "KvResult"),
         ("consul_service", "ServiceResult"),
         ("consul_session", "SessionResult"),
     ] {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::consul::{self, ConfigError};
 use crate::object::Refused;
 use crate::plan::UnsafePlan;
+use crate::plan::key::UnsafeKey;
 use crate::plan::service::UnsafeService;
 use crate::reconcile;
 
@@ -52,6 +53,8 @@ pub enum Reason {
     HasAgent,
     /// The id of a check is another service's.
     CheckTaken,
+    /// Another session holds the key.
+    Busy,
     /// The world moved meanwhile.
     Stale,
     /// This program has a fault.
@@ -132,6 +135,9 @@ fn reason(error: &reconcile::Error) -> Reason {
         E::Service(UnsafeService::HasAgent { .. }) => Reason::HasAgent,
         E::Service(UnsafeService::CheckTaken { .. }) => Reason::CheckTaken,
         E::Service(UnsafeService::NeedsAddress { .. }) => Reason::NotFound,
+        E::Held { .. } | E::LockDelay { .. } => Reason::Busy,
+        E::Key(UnsafeKey::Stale { .. }) | E::Partly { .. } => Reason::Stale,
+        E::NoSession { .. } | E::ManySessions { .. } => Reason::NotFound,
         E::Stale { .. } => Reason::Stale,
         E::Interrupted { source, .. } => reason(source),
         E::HalfDone { source, .. } if source.is_denied() => Reason::Denied,

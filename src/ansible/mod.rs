@@ -8,6 +8,8 @@ pub mod consul_agent;
 #[cfg(feature = "all-modules")]
 pub mod consul_catalog_info;
 #[cfg(feature = "all-modules")]
+pub mod consul_kv;
+#[cfg(feature = "all-modules")]
 pub mod consul_service;
 pub mod consul_session;
 mod failure;
@@ -38,6 +40,8 @@ pub const MODULES: &[&str] = &[
     consul_agent::NAME,
     #[cfg(feature = "all-modules")]
     consul_catalog_info::NAME,
+    #[cfg(feature = "all-modules")]
+    consul_kv::NAME,
     #[cfg(feature = "all-modules")]
     consul_service::NAME,
     consul_session::NAME,
@@ -109,6 +113,8 @@ fn answer(name: Option<&str>, program: &str, text: &[u8]) -> Result<bool, Failur
         consul_agent::NAME => module(&consul_agent::spec(), arguments, consul_agent::run),
         #[cfg(feature = "all-modules")]
         consul_catalog_info::NAME => module(&consul_catalog_info::spec(), arguments, consul_catalog_info::run),
+        #[cfg(feature = "all-modules")]
+        consul_kv::NAME => module(&consul_kv::spec(), arguments, consul_kv::run),
         #[cfg(feature = "all-modules")]
         consul_service::NAME => module(&consul_service::spec(), arguments, consul_service::run),
         consul_session::NAME => module(&consul_session::spec(), arguments, consul_session::run),

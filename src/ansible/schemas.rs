@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::connection::Connection;
 use super::consul_agent::{AgentAnswer, AgentOptions};
 use super::consul_catalog_info::{CatalogAnswer, CatalogOptions};
+use super::consul_kv::{KvAnswer, KvOptions};
 use super::consul_service::{ServiceAnswer, ServiceOptions};
 use super::consul_session::{SessionAnswer, SessionOptions};
 
@@ -18,6 +19,8 @@ pub fn schemas() -> impl Iterator<Item = (&'static str, Schema)> {
         ("consul_agent.result", of_result::<AgentAnswer>()),
         ("consul_catalog_info", of_options::<CatalogOptions>()),
         ("consul_catalog_info.result", of_result::<CatalogAnswer>()),
+        ("consul_kv", of_options::<KvOptions>()),
+        ("consul_kv.result", of_result::<KvAnswer>()),
         ("consul_service", of_options::<ServiceOptions>()),
         ("consul_service.result", of_result::<ServiceAnswer>()),
         ("consul_session", of_options::<SessionOptions>()),

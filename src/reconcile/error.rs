@@ -30,6 +30,24 @@ pub enum Error {
         /// What went wrong.
         source: Box<consul::Error>,
     },
+    /// Another session holds a key. Nothing was written.
+    #[error("key {key:?} is held by session {holder}{}", .who.as_deref().unwrap_or_default())]
+    Held {
+        /// The key.
+        key: String,
+        /// The id of the session that holds it.
+        holder: String,
+        /// Its name and node, where the token may see it: ` ('NAME' on node 'NODE')`.
+        who: Option<String>,
+    },
+    /// Several sessions have the name that was to name one.
+    #[error("there are {} sessions named '{name}' on the agent's node, so that the name tells none of them: {}", .ids.len(), .ids.join(", "))]
+    ManySessions {
+        /// The name.
+        name: String,
+        /// Their ids.
+        ids: Vec<String>,
+    },
     /// A key that nobody holds is not given: the lock-delay of a session that was lost still runs.
     #[error("key {key:?} is free, but cannot be locked yet: {what}")]
     LockDelay {

@@ -58,6 +58,9 @@ impl Error {
             Self::Unsafe(UnsafePlan::LocksHeld { .. }) => {
                 Some("wait until the lock is free; or replace it all the same with `force`; or keep the session as it is: `on_drift` keep".to_owned())
             }
+            Self::Held { .. } | Self::LockDelay { .. } => {
+                Some("wait for it with `on_busy` wait, or skip the task; a plain write goes through with `force`".to_owned())
+            }
             Self::Unsafe(UnsafePlan::Drifted { .. }) => {
                 Some("ask for the properties that it has, or have it replaced: `on_drift` replace".to_owned())
             }

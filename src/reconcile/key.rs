@@ -74,7 +74,8 @@ impl KeyReconciler<'_> {
     /// What `apply` would fail with too.
     pub fn foresee(&self, key: &str, desired: &DesiredKey) -> Result<KeyReport, Error> {
         let pair = self.client.kv().get(key, &self.query.consistent())?;
-        let change = plan_key(key, desired, pair.as_ref().map(ObservedKey::from).as_ref(), self.policy)?;
+        let observed = pair.as_ref().map(ObservedKey::from);
+        let change = plan_key(key, desired, observed.as_ref(), self.policy).map_err(|error| self.named(error))?;
         Ok(KeyReport { change, pair })
     }
 
@@ -88,14 +89,23 @@ impl KeyReconciler<'_> {
         loop {
             let left = timeout.saturating_sub(start.elapsed());
             let error = match self.apply(key, desired) {
-                Err(error @ (Error::Key(UnsafeKey::Held { .. }) | Error::LockDelay { .. })) if !left.is_zero() => error,
+                Err(error @ (Error::Held { .. } | Error::LockDelay { .. })) if !left.is_zero() => error,
                 result => return result,
             };
             match error {
-                Error::Key(_) => self.wait_for_change(key, left)?,
+                Error::Held { .. } => self.wait_for_change(key, left)?,
                 _ => std::thread::sleep(left.min(LOCK_DELAY_PAUSE.mul_f64(0.5 + fastrand::f64() / 2.0))),
             }
         }
+    }
+
+    /// The error, with the name of the session that is in the way.
+    fn named(&self, error: UnsafeKey) -> Error {
+        let UnsafeKey::Held { key, holder } = error else { return error.into() };
+        // Only a name is at stake: where it cannot be read, the id has to do.
+        let entry = self.client.session().read(&holder, self.query).ok().and_then(|(entry, _)| entry);
+        let who = entry.map(|entry| format!(" ('{}' on node '{}')", entry.name, entry.node));
+        Error::Held { key, holder, who }
     }
 
     fn wait_for_change(&self, key: &str, left: Duration) -> Result<(), Error> {
@@ -168,7 +178,7 @@ impl KeyReconciler<'_> {
     pub fn foresee_tree_absent(&self, prefix: &str) -> Result<Vec<ObservedKey>, Error> {
         let observed: Vec<ObservedKey> = self.tree(prefix)?.iter().map(ObservedKey::from).collect();
         for key in &observed {
-            plan_key(&key.key.key, &DesiredKey::Absent, Some(key), self.policy)?;
+            plan_key(&key.key.key, &DesiredKey::Absent, Some(key), self.policy).map_err(|error| self.named(error))?;
         }
         Ok(observed)
     }

@@ -35,7 +35,7 @@ pub use error::Error;
 pub use key::{KeyReconciler, KeyReport};
 pub use maintenance::{Maintenance, MaintenanceAction, MaintenanceReport, UnderMaintenance};
 use observe::Observation;
-pub use place::{node_or_own, trust_partition};
+pub use place::{node_or_own, session_id, trust_partition};
 pub use report::{Action, Report};
 pub use service::{ServiceReconciler, ServiceReport};
 

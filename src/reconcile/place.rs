@@ -1,6 +1,7 @@
 //! Settles where a session lives, before anything is compared.
 
 use crate::consul::{Client, Query};
+use crate::object::SessionId;
 
 use super::Error;
 
@@ -31,4 +32,25 @@ pub fn trust_partition(client: &Client, query: &Query) -> Result<(), Error> {
     let Some(partition) = query.partition.clone() else { return Ok(()) };
     let agent = client.agent().read_self()?.config;
     if agent.is_enterprise() { Ok(()) } else { Err(Error::NeedsEnterprise { version: agent.version, partition }) }
+}
+
+/// The id of `session`, which is an id, or the name of one session of the agent's own node.
+///
+/// # Errors
+/// [`Error::NoSession`] where there is none of that name, [`Error::ManySessions`] where there are several.
+pub fn session_id(client: &Client, query: &Query, session: &str) -> Result<String, Error> {
+    if let Ok(id) = SessionId::parse(session) {
+        return Ok(id.as_str().to_owned());
+    }
+    let node = node_or_own(client, query, None)?;
+    let mut named = client.session().list_node(&node, query)?;
+    named.retain(|entry| entry.name == session);
+    match named.as_slice() {
+        [one] => Ok(one.id.clone()),
+        [] => Err(Error::NoSession { session: session.to_owned() }),
+        several => Err(Error::ManySessions {
+            name: session.to_owned(),
+            ids: several.iter().map(|entry| entry.id.clone()).collect(),
+        }),
+    }
 }
