@@ -281,3 +281,26 @@ fn the_catalog_by_command() {
     let (code, said) = fails(&["catalog", "node", &unique("absent")]);
     assert!(code == 1 && said.contains("there is no node"), "{said}");
 }
+
+#[test]
+fn a_key_by_command_from_its_creation_to_its_end() {
+    let (agent, folder) = (Agent::shared(), unique("kv"));
+    let key = format!("{folder}/a b");
+    assert_eq!(ok(&["kv", "put", &key, "x"]), format!("created\t{key}\n"));
+    assert_eq!(ok(&["kv", "put", &key, "x"]), format!("unchanged\t{key}\n"));
+    assert_eq!(ok(&["kv", "get", &key]), "x", "byte for byte");
+    assert_eq!(json_of(&["kv", "get", &key, "-o", "json"])["Value"], "eA==");
+    ok(&["kv", "put", &format!("{folder}/sub/c"), "y"]);
+    assert_eq!(ok(&["kv", "ls", &format!("{folder}/")]), format!("{key}\n{folder}/sub/c\n"));
+    assert_eq!(ok(&["kv", "ls", &format!("{folder}/"), "--folders"]), format!("{key}\n{folder}/sub/\n"));
+    let holder = agent.create_session(&json!({}));
+    agent.lock(&key.replace(' ', "%20"), &holder);
+    let (code, said) = fails(&["kv", "put", &key, "z"]);
+    assert!(code == 3 && said.contains(&holder) && said.contains("force"), "{code} {said}");
+    assert_eq!(fails(&["kv", "rm", &key]).0, 3);
+    assert_eq!(fails(&["kv", "rm", "--recurse", &folder]).0, 64, "a tree ends in a slash");
+    assert_eq!(fails(&["kv", "put", "/a", "x"]).0, 64);
+    assert_eq!(ok(&["kv", "rm", "--recurse", "--force", &format!("{folder}/")]), "deleted\t2 keys\n");
+    assert_eq!(ok(&["kv", "rm", &key]), "nothing to delete\n");
+    assert_eq!(fails(&["kv", "get", &key]).0, 1);
+}

@@ -62,7 +62,13 @@ impl CliError {
         ExitCode::from(match self {
             Self::Usage(_) | Self::Config(ConfigError::Invalid { .. }) => USAGE,
             Self::Reconcile(reconcile::Error::Refused(_)) => USAGE,
-            Self::Reconcile(reconcile::Error::Unsafe(_) | reconcile::Error::Service(_)) => REFUSED,
+            Self::Reconcile(reconcile::Error::Consul(consul::Error::Key(_))) => USAGE,
+            Self::Reconcile(
+                reconcile::Error::Unsafe(_)
+                | reconcile::Error::Service(_)
+                | reconcile::Error::Held { .. }
+                | reconcile::Error::Key(_),
+            ) => REFUSED,
             Self::Config(_) | Self::Reconcile(_) | Self::NotFound(_) | Self::Io { .. } => FAILED,
         })
     }

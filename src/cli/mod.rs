@@ -5,6 +5,7 @@ mod catalog;
 mod completions;
 mod connect;
 mod error;
+mod kv;
 mod module;
 mod output;
 mod schema;
@@ -31,6 +32,7 @@ enum Verb {
     Session(Box<session::Arguments>),
     Agent(Box<agent::Arguments>),
     Catalog(Box<catalog::Arguments>),
+    Kv(Box<kv::Arguments>),
     Service(Box<service::Arguments>),
     Module(module::Arguments),
     Schema(schema::Arguments),
@@ -52,6 +54,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Verb::Session(arguments) => session::run(*arguments),
         Verb::Agent(arguments) => agent::run(*arguments),
         Verb::Catalog(arguments) => catalog::run(*arguments),
+        Verb::Kv(arguments) => kv::run(*arguments),
         Verb::Service(arguments) => service::run(*arguments),
         Verb::Module(arguments) => return module::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),

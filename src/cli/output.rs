@@ -48,6 +48,19 @@ impl Output {
         written.and_then(|()| stdout.flush()).map_err(unprinted)
     }
 
+    /// Prints `value` as JSON, or else `bytes` as they are; on a terminal, with a line's end behind them.
+    pub fn bytes<T: Serialize>(self, value: &T, bytes: &[u8]) -> Result<(), CliError> {
+        let mut stdout = io::stdout().lock();
+        let written = match self.format {
+            Format::Json => json(&mut stdout, value),
+            Format::Text if io::stdout().is_terminal() => {
+                stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\n"))
+            }
+            Format::Text => stdout.write_all(bytes),
+        };
+        written.and_then(|()| stdout.flush()).map_err(unprinted)
+    }
+
     /// Prints `value` as JSON, or else `text`.
     pub fn text<T: Serialize>(self, value: &T, text: &str) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();

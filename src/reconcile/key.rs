@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::consul::{Client, Condition, KvPair, Operation, PutOptions, Query, TxnError, check_tree};
+use crate::consul::{Client, Condition, KvPair, Operation, PutOptions, Query, SessionEntry, TxnError, check_tree};
 use crate::object::{Key, ObservedKey};
 use crate::plan::key::{DesiredKey, KeyChange, KeyPolicy, UnsafeKey, plan_key};
 
@@ -104,7 +104,10 @@ impl KeyReconciler<'_> {
         let UnsafeKey::Held { key, holder } = error else { return error.into() };
         // Only a name is at stake: where it cannot be read, the id has to do.
         let entry = self.client.session().read(&holder, self.query).ok().and_then(|(entry, _)| entry);
-        let who = entry.map(|entry| format!(" ('{}' on node '{}')", entry.name, entry.node));
+        let who = entry.map(|SessionEntry { name, node, .. }| match name.as_str() {
+            "" => format!(" (on node '{node}')"),
+            name => format!(" ('{name}' on node '{node}')"),
+        });
         Error::Held { key, holder, who }
     }
 
