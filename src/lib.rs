@@ -37,3 +37,8 @@ pub mod duration;
 pub mod object;
 pub mod plan;
 pub mod reconcile;
+
+/// The example in `docs/library.md` compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/library.md")]
+mod library_guide {}
