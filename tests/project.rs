@@ -73,6 +73,13 @@ fn the_schemas_are_current() {
 }
 
 #[test]
+fn the_options_that_the_modules_read_are_current() {
+    for (name, schema) in lictor::ansible::options() {
+        current(&format!("src/ansible/options/{name}.json"), &format!("{}\n", schema.as_value()));
+    }
+}
+
+#[test]
 fn the_reference_of_the_modules_is_current() {
     let schemas: BTreeMap<_, _> = lictor::ansible::schemas().collect();
     for (module, done) in [

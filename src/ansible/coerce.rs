@@ -55,8 +55,8 @@ fn refuse_unsupported(spec: &Spec, arguments: &Map<String, Value>) -> Result<(),
         return Ok(());
     }
     unknown.sort();
-    let mut supported: Vec<&str> = spec.options.iter().map(|(name, _)| name.as_str()).collect();
-    supported.sort_unstable();
+    let mut supported: Vec<String> = spec.options.iter().map(|(name, _)| name.clone()).collect();
+    supported.sort();
     Err(format!(
         "Unsupported parameters for ({}) module: {}. Supported parameters include: {}.",
         spec.module,

@@ -118,7 +118,7 @@ pub enum AgentAnswer {
 }
 
 pub(super) fn spec() -> Spec {
-    Spec::of(NAME, include_str!("../../schemas/consul_agent.json"))
+    Spec::of(NAME, include_str!("options/consul_agent.json"))
 }
 
 /// Runs the module.

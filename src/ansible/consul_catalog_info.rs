@@ -111,7 +111,7 @@ pub enum CatalogAnswer {
 }
 
 pub(super) fn spec() -> Spec {
-    Spec::of(NAME, include_str!("../../schemas/consul_catalog_info.json"))
+    Spec::of(NAME, include_str!("options/consul_catalog_info.json"))
 }
 
 /// Runs the module.

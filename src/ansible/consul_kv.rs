@@ -130,7 +130,7 @@ pub enum KvAnswer {
 }
 
 pub(super) fn spec() -> Spec {
-    Spec::of(NAME, include_str!("../../schemas/consul_kv.json"))
+    Spec::of(NAME, include_str!("options/consul_kv.json"))
 }
 
 /// Runs the module.

@@ -82,7 +82,7 @@ pub struct ServiceOptions {
 }
 
 pub(super) fn spec() -> Spec {
-    Spec::of(NAME, include_str!("../../schemas/consul_service.json"))
+    Spec::of(NAME, include_str!("options/consul_service.json"))
 }
 
 /// What the module prints.

@@ -109,7 +109,7 @@ pub enum ServiceCheckOption {
 }
 
 pub(super) fn spec() -> Spec {
-    Spec::of(NAME, include_str!("../../schemas/consul_session.json"))
+    Spec::of(NAME, include_str!("options/consul_session.json"))
 }
 
 /// What the module prints.
@@ -202,7 +202,11 @@ impl SessionOptions {
             name: self.name.clone(),
             node: self.node.clone(),
             checks: self.checks.as_ref().map(|checks| checks.iter().cloned().collect::<BTreeSet<_>>()),
-            service_checks: self.service_checks.as_ref().map(|checks| checks.iter().map(service_check).collect()),
+            service_checks: self.service_checks.as_ref().map(|checks| {
+                let mut set = BTreeSet::new();
+                set.extend(checks.iter().map(service_check));
+                set
+            }),
             lock_delay: self.delay,
             ttl: self.ttl,
             behavior: self.behavior,

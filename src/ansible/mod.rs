@@ -31,7 +31,7 @@ use call::Call;
 use connection::Connection;
 pub use failure::{Failure, Reason};
 #[cfg(feature = "all-modules")]
-pub use schemas::schemas;
+pub use schemas::{options, schemas};
 use spec::Spec;
 
 /// The modules that there are: all of them, or `consul_session` alone in the small binary.

@@ -33,6 +33,26 @@ pub fn schemas() -> impl Iterator<Item = (&'static str, Schema)> {
     })
 }
 
+/// The schemas of arguments by the module's name, without what is for people: what the module itself reads.
+pub fn options() -> impl Iterator<Item = (&'static str, Schema)> {
+    schemas().filter(|(name, _)| !name.ends_with(".result")).map(|(name, mut schema)| {
+        Bare.transform(&mut schema);
+        (name, schema)
+    })
+}
+
+/// Takes out what is for people.
+struct Bare;
+
+impl Transform for Bare {
+    fn transform(&mut self, schema: &mut Schema) {
+        for keyword in ["description", "title", "pattern"] {
+            schema.remove(keyword);
+        }
+        transform_subschemas(self, schema);
+    }
+}
+
 /// A module's own options, and those of the connection behind them.
 fn of_options<T: JsonSchema>() -> Schema {
     let mut schema = schema_for!(T);

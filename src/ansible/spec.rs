@@ -61,8 +61,8 @@ const CHOICE_ALIASES: &str = "x-choice-aliases";
 const ENVIRONMENT: &str = "x-env";
 
 impl Spec {
-    /// Reads the options off `schema`, the text of a file in `schemas/`. It is generated from the type that the
-    /// arguments are parsed into, and a test keeps it current; to derive it at every start would take longer, and a
+    /// Reads the options off `schema`, the text of a file in `options/`: a schema without its descriptions. It is
+    /// generated from the type that the arguments are parsed into, and a test keeps it current; to derive it at every start would take longer, and a
     /// fortieth of the binary.
     pub fn of(module: &'static str, schema: &str) -> Self {
         Self::of_value(module, &serde_json::from_str(schema).unwrap_or_default())

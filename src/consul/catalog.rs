@@ -232,6 +232,16 @@ impl Catalog<'_> {
         }
     }
 
+    /// Whether there is a node of that name which the token may see.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn has_node(&self, name: &str, query: &Query) -> Result<bool, Error> {
+        // Not taken apart: the small binary has no other use for a node and its services.
+        let request = Request::get(&["catalog", "node", name]).with(query);
+        self.0.read::<Option<serde::de::IgnoredAny>>(&request).map(|(node, _)| node.is_some())
+    }
+
     /// The names of all services that the token may see, with the tags that their instances have.
     ///
     /// # Errors

@@ -68,7 +68,7 @@ impl Plan {
 
     fn settle(&mut self, session: &Session, observed: &[ObservedSession], policy: &Policy) {
         let mut oldest_first: Vec<&ObservedSession> = observed.iter().collect();
-        oldest_first.sort_by_key(|observed| observed.create_index);
+        oldest_first.sort_unstable_by_key(|observed| observed.create_index);
         let equal = oldest_first.iter().find(|observed| observed.session == *session);
         let Some(chosen) = equal.or(oldest_first.first()).copied() else {
             self.changes.push(Change::Create { after: session.clone() });

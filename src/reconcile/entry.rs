@@ -1,5 +1,7 @@
 //! Between the wire's records and the noun: the only place that reads one as the other.
 
+use std::collections::BTreeSet;
+
 use crate::consul::{ServiceCheckEntry, SessionEntry, SessionRequest};
 use crate::duration::ConsulDuration;
 use crate::object::{Behavior, HeldLocks, ObservedSession, ServiceCheck, Session, SessionId};
@@ -20,6 +22,9 @@ impl TryFrom<&SessionEntry> for ObservedSession {
             "" => ConsulDuration::default(),
             ttl => ttl.parse().map_err(|error| odd(format!("its TTL: {error}")))?,
         };
+        // Put in one by one: to collect them would bring a sort of their own into the small binary.
+        let mut service_checks = BTreeSet::new();
+        service_checks.extend(entry.service_checks.iter().map(ServiceCheck::from));
         Ok(Self {
             id: SessionId::parse(&entry.id).map_err(|error| odd(error.to_string()))?,
             create_index: entry.create_index,
@@ -27,7 +32,7 @@ impl TryFrom<&SessionEntry> for ObservedSession {
                 name: Some(entry.name.clone()).filter(|name| !name.is_empty()),
                 node: entry.node.clone(),
                 checks: entry.node_checks.iter().cloned().collect(),
-                service_checks: entry.service_checks.iter().map(ServiceCheck::from).collect(),
+                service_checks,
                 // Consul echoes a negative lock-delay, and treats it as none.
                 lock_delay: ConsulDuration::from_nanos(u64::try_from(entry.lock_delay).unwrap_or(0)),
                 ttl: Some(ttl).filter(|ttl| !ttl.is_zero()),

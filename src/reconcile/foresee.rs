@@ -33,7 +33,7 @@ fn creatable(run: &Reconciler<'_>, session: &Session) -> Result<Option<String>, 
     let node = &session.node;
     let unknown =
         |what: &str| format!("check mode cannot tell whether {what} on node '{node}', or the token may not see it");
-    if run.client.catalog().node(node, run.query)?.is_none() {
+    if !run.client.catalog().has_node(node, run.query)? {
         return if run.client.acl().is_enabled()? {
             Ok(Some(format!("check mode cannot tell whether node '{node}' exists, or the token may not see it")))
         } else {
