@@ -31,6 +31,7 @@ mod kv;
 mod query;
 mod request;
 mod session;
+mod settings;
 mod status;
 mod tls;
 mod transport;
@@ -45,7 +46,7 @@ pub use catalog::{
     Catalog, CatalogCheck, CatalogService, Deregistration, Node, NodeService, NodeServices, Registration, Weights,
 };
 pub use client::Client;
-pub use config::{Address, Config, DEFAULT_PORT, DEFAULT_TIMEOUT, Secret, Settings, TlsSettings};
+pub use config::{Address, Config, DEFAULT_PORT, DEFAULT_TIMEOUT, Secret, TlsSettings};
 pub use error::{Call, ConfigError, Error};
 pub use event::{Event, Events};
 pub use health::{Health, HealthCheck, ServiceEntry};
@@ -54,6 +55,7 @@ pub use kv::{Condition, Kv, KvPair, LockedKey, PutOptions};
 pub use query::{Consistency, Query, QueryMeta};
 pub use request::{Method, Request};
 pub use session::{ServiceCheckEntry, SessionApi, SessionEntry, SessionRequest};
+pub use settings::Settings;
 pub use status::Status;
 pub use transport::{Response, Transport};
 pub use txn::{Operation, OperationError, Txn, TxnError};
