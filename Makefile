@@ -6,14 +6,17 @@ SHELL := bash
 # Where cargo builds, and where the results of `build` and `dist` go.
 CARGO_TARGET_DIR ?= target
 DIST := target/dist
-# The names under which Ansible finds the modules. The small binary is consul_session alone; lictor is all of them.
-MODULES := consul_agent consul_catalog_info consul_kv consul_service consul_session
+# The names under which Ansible finds the modules. lictor-module is each of them, by the name of its file; what reads
+# specs would make it a third larger, and is in lictor alone.
+MODULES := consul_agent consul_catalog_info consul_election consul_kv consul_party_info consul_service consul_session
+LARGE_MODULES := consul_spec
 # What `dist` builds for: make dist TARGETS=x86_64-unknown-linux-musl
 TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
 CLI_FLAGS := --locked --release --bin lictor
-# Not position-independent: its tables of addresses would be a fortieth of a file that is copied for each task.
-MODULE_RUSTFLAGS := -C relocation-model=static
+# Not position-independent: its tables of addresses would be a fortieth of a file that is copied for each task. And
+# without tables for unwinding: see the linker script.
+MODULE_RUSTFLAGS := -C relocation-model=static -C link-arg=-Wl,-T,src/bin/lictor-module.ld
 MODULE_FLAGS := --locked --profile module --no-default-features --bin lictor-module
 
 .PHONY: help build dist demo test bench generate deny fmt clean
@@ -25,8 +28,8 @@ build: ## build both binaries for this machine, into target/dist
 	cargo build $(CLI_FLAGS)
 	cargo rustc $(MODULE_FLAGS) -- $(MODULE_RUSTFLAGS)
 	@install -D -m 755 -t $(DIST) $(CARGO_TARGET_DIR)/release/lictor $(CARGO_TARGET_DIR)/module/lictor-module
-	@for module in $(MODULES); do install -D -m 755 $(DIST)/lictor $(DIST)/library/$$module; done
-	@install -m 755 $(DIST)/lictor-module $(DIST)/library/consul_session
+	@for module in $(MODULES); do install -D -m 755 $(DIST)/lictor-module $(DIST)/library/$$module; done
+	@for module in $(LARGE_MODULES); do install -D -m 755 $(DIST)/lictor $(DIST)/library/$$module; done
 
 dist: ## build static binaries for x86_64 and aarch64, into target/dist/<target>
 	@LICTOR_TARGETS="$(TARGETS)" scripts/tools.sh dist

@@ -1,5 +1,6 @@
 """What the benches share: running a program, asking Consul, counting requests, and the table."""
 
+import contextlib
 import http.client
 import http.server
 import json
@@ -7,9 +8,11 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -73,6 +76,20 @@ class Consul:
             die(f"Consul answered {method} {path} with {answer.status}: {text.decode(errors='replace')}")
         return json.loads(text)
 
+    def index(self, path):
+        """The Raft index of what is there."""
+        self.connection.request("GET", path)
+        answer = self.connection.getresponse()
+        answer.read()
+        return int(answer.getheader("X-Consul-Index"))
+
+    def wait_for_own_node(self):
+        """Waits until sessions can be made on the agent's own node, and gives its name."""
+        node = self.own_node()
+        while not any(check["CheckID"] == "serfHealth" for check in self("GET", f"/v1/health/node/{node}")):
+            time.sleep(0.1)
+        return node
+
     def own_node(self):
         return self("GET", "/v1/agent/self")["Config"]["NodeName"]
 
@@ -83,25 +100,91 @@ class Consul:
                 self("PUT", f"/v1/session/destroy/{session['ID']}")
 
 
+@contextlib.contextmanager
+def consul_server():
+    """An ordinary server on free loopback ports, its data in memory where that can be: CONSUL_HTTP_ADDR names it."""
+    consul = setting("CONSUL_BIN")
+    flags = subprocess.run([consul, "agent", "-help"], capture_output=True, text=True, check=False)
+    newer = ["-grpc-tls-port", "-1"] if "-grpc-tls-port" in flags.stdout + flags.stderr else []
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    web, lan, wan, rpc = map(str, free_ports(4))
+    with tempfile.TemporaryDirectory(dir=memory) as data:
+        agent = subprocess.Popen([
+            consul, "agent", "-server", "-bootstrap-expect", "1", "-data-dir", data, "-node", "lictor-bench",
+            "-bind", "127.0.0.1", "-client", "127.0.0.1", "-http-port", web, "-serf-lan-port", lan,
+            "-serf-wan-port", wan, "-server-port", rpc, "-dns-port", "-1", "-grpc-port", "-1", *newer,
+            "-hcl", "performance { raft_multiplier = 1 }", "-log-level", "err",
+        ], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        try:
+            wait_for_leader(agent, web)
+            os.environ["CONSUL_HTTP_ADDR"] = f"127.0.0.1:{web}"
+            yield
+        finally:
+            agent.terminate()
+            agent.wait()
+
+
+def free_ports(count):
+    """Bound all at once, so that they differ."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
+
+
+def wait_for_leader(agent, port, seconds=60):
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end and agent.poll() is None:
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=2)
+            connection.request("GET", "/v1/status/leader")
+            if json.load(connection.getresponse()):
+                return
+        except (OSError, ValueError):
+            pass
+        time.sleep(0.1)
+    die("The Consul server has no leader.")
+
+
+def curl(*paths):
+    return [program("curl"), "-s", *(f"http://{os.environ['CONSUL_HTTP_ADDR']}{path}" for path in paths)]
+
+
+def body_size(path):
+    """Found by curl, since this program must stay small: see common.spawn."""
+    command = [*curl(path), "-o", os.devnull, "-w", "%{size_download}"]
+    return int(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
 class CountingProxy:
-    """Stands between a program and Consul, and notes each request and the length of its answer."""
+    """Stands between a program and Consul. Notes each request when it comes (`asked`, with the time), and again with the
+    length of its answer (`seen`)."""
 
     def __init__(self):
-        seen = self.seen = []
+        seen, asked = self.seen, self.asked = [], []
+        underway = self.underway = {}
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"  # else the connection would end with every answer
 
             def pass_on(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                upstream = http.client.HTTPConnection(*consul_address(), timeout=60)
+                asked.append((time.perf_counter(), self.command, self.path))
+                # Longer than a blocking query takes.
+                upstream = http.client.HTTPConnection(*consul_address(), timeout=120)
+                underway[self] = (self.command, self.path, 0)
                 upstream.request(self.command, self.path, body or None)
                 answer = upstream.getresponse()
                 text = answer.read()
                 upstream.close()
+                del underway[self]
                 seen.append((self.command, self.path, len(text)))
                 self.send_response(answer.status)
                 self.send_header("Content-Type", answer.getheader("Content-Type", "text/plain"))
+                for name, value in answer.getheaders():
+                    if name.lower().startswith("x-consul-"):
+                        self.send_header(name, value)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text)
@@ -114,6 +197,10 @@ class CountingProxy:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def open_requests(self):
+        """Those that are not answered yet."""
+        return list(self.underway.values())
 
     def requests_of(self, command):
         """What `command` sends, when it is run with this proxy as its Consul."""

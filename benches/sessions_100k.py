@@ -9,26 +9,19 @@ nothing: see common.spawn.
 """
 
 import concurrent.futures
-import contextlib
-import http.client
-import json
 import os
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 from time import perf_counter
 
 import common
-from common import Table, interleave, median, ms, size
+from common import Table, body_size, curl, interleave, median, ms, size
 
 SESSIONS = int(os.environ.get("LICTOR_BENCH_SESSIONS", "100000"))
 NODES = 100
 CONNECTIONS = 8
 ROUNDS = 9
 PRESENT_ROUNDS = 25  # it is quick
-CURL = common.program("curl")
 
 
 def main():
@@ -40,8 +33,7 @@ def main():
     )
     with tempfile.TemporaryDirectory() as scratch:
         measure(scratch, table, "dev")
-        with consul_server() as address:
-            os.environ["CONSUL_HTTP_ADDR"] = address
+        with common.consul_server():
             measure(scratch, table, "server")
     table.end(
         "`dev` is `consul agent -dev`, which indents its JSON; `server` is an ordinary server, which does not. With a "
@@ -55,52 +47,6 @@ def measure(scratch, table, kind):
     print(f"bench: {SESSIONS:,} sessions created in {perf_counter() - start:.0f} s ({kind})", file=sys.stderr)
     present(scratch, table, kind)
     listed(scratch, table, kind)
-
-
-@contextlib.contextmanager
-def consul_server():
-    """An ordinary server on free loopback ports, its data in memory where that can be; gives its address."""
-    consul = common.setting("CONSUL_BIN")
-    flags = subprocess.run([consul, "agent", "-help"], capture_output=True, text=True, check=False)
-    newer = ["-grpc-tls-port", "-1"] if "-grpc-tls-port" in flags.stdout + flags.stderr else []
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    web, lan, wan, rpc = map(str, free_ports(4))
-    with tempfile.TemporaryDirectory(dir=memory) as data:
-        agent = subprocess.Popen([
-            consul, "agent", "-server", "-bootstrap-expect", "1", "-data-dir", data, "-node", "lictor-bench",
-            "-bind", "127.0.0.1", "-client", "127.0.0.1", "-http-port", web, "-serf-lan-port", lan,
-            "-serf-wan-port", wan, "-server-port", rpc, "-dns-port", "-1", "-grpc-port", "-1", *newer,
-            "-hcl", "performance { raft_multiplier = 1 }", "-log-level", "err",
-        ], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        try:
-            wait_for_leader(agent, web)
-            yield f"127.0.0.1:{web}"
-        finally:
-            agent.terminate()
-            agent.wait()
-
-
-def free_ports(count):
-    """Bound all at once, so that they differ."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
-
-
-def wait_for_leader(agent, port, seconds=60):
-    end = perf_counter() + seconds
-    while perf_counter() < end and agent.poll() is None:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=2)
-            connection.request("GET", "/v1/status/leader")
-            if json.load(connection.getresponse()):
-                return
-        except (OSError, ValueError):
-            pass
-        time.sleep(0.1)
-    common.die("The Consul server has no leader.")
 
 
 def fill(consul):
@@ -126,16 +72,6 @@ def node_name(number):
 
 def session_name(number):
     return f"bench-session-{number:06}"
-
-
-def curl(path):
-    return [CURL, "-s", f"http://{os.environ['CONSUL_HTTP_ADDR']}{path}"]
-
-
-def body_size(path):
-    """Found by curl, since this program must stay small: see common.spawn."""
-    command = [*curl(path), "-o", os.devnull, "-w", "%{size_download}"]
-    return int(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
 def module(scratch, file_name, /, **options):

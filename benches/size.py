@@ -10,7 +10,7 @@ import common
 from common import Table, size
 
 CERTIFICATES = re.compile(r'"([^"]*(?:cert|ssl|/pki/|\.pem)[^"]*)"')
-LARGEST = 2_000_000
+LARGEST = 2_200_000
 
 
 def main():

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures Lictor side by side with what a user would otherwise run, against a throw-away Consul.
 #
-#   scripts/bench.sh [NAME...]     ansible-loop, process, size, sessions-100k; all where none is named
+#   scripts/bench.sh [NAME...]     ansible-loop, ansible-spec, plan, process, size, sessions-100k, keys, validate, apply,
+#                                  watch, locks; all where none is named
 #
 # The tables go to standard output and to target/bench.md. The exit code is 1 where a bound failed, 2 where a
 # bench could not be run. LICTOR_DIST names a folder of binaries to measure; else `make build` makes them.
@@ -9,7 +10,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-ALL=(ansible-loop process size sessions-100k)
+ALL=(ansible-loop ansible-spec plan process size sessions-100k keys validate apply watch locks)
 RESULT=target/bench.md
 
 die() {
@@ -34,7 +35,8 @@ prepare() {
   LICTOR_DIST=$(realpath "$LICTOR_DIST")
   CONSUL_BIN=$(scripts/tools.sh path consul)
   LICTOR_ANSIBLE_BIN=$(scripts/tools.sh path ansible-full)
-  export LICTOR_DIST CONSUL_BIN LICTOR_ANSIBLE_BIN
+  WRK_BIN=$(scripts/tools.sh path wrk)
+  export LICTOR_DIST CONSUL_BIN LICTOR_ANSIBLE_BIN WRK_BIN
 }
 
 # What the numbers were taken on: without it they say nothing.
@@ -57,6 +59,16 @@ print(json.loads(manifest.read_text())["collection_info"]["version"])
 PY
 }
 
+measure() {
+  if [[ $1 == plan ]]; then
+    # Pure: nothing but the library, and no Consul.
+    cargo bench --quiet --locked --bench plan
+  else
+    # An own Consul for each: none sees what another left.
+    scripts/with-consul.sh python3 -B "benches/${1//-/_}.py"
+  fi
+}
+
 main() {
   local name known names=("$@") failed=() broken=() code
   ((${#names[@]})) || names=("${ALL[@]}")
@@ -72,8 +84,7 @@ main() {
   { machine; echo; } | tee "$RESULT"
   for name in "${names[@]}"; do
     code=0
-    # An own Consul for each: none sees what another left.
-    scripts/with-consul.sh python3 -B "benches/${name//-/_}.py" | tee -a "$RESULT" || code=${PIPESTATUS[0]}
+    measure "$name" | tee -a "$RESULT" || code=${PIPESTATUS[0]}
     echo | tee -a "$RESULT"
     case $code in
       0) ;;

@@ -28,7 +28,7 @@ unit() {
 }
 
 # Against a real Consul, and through a real ansible-playbook: the suites ask scripts/tools.sh where these are.
-suites() { run cargo test --locked --test '*'; }
+suites() { run cargo test --locked --no-fail-fast --test '*'; }
 
 run() {
   printf '$ %s\n' "$*"

@@ -9,22 +9,25 @@ TOOLS=$ROOT/.tools
 
 # Consul is in the packages of this Debian release, and of no later one.
 CONSUL_SUITE=bullseye
+# A release that is done with: its version of wrk stays, and apt checks what it fetches by the release's signature.
+WRK_SUITE=bookworm
 TARGETS=${LICTOR_TARGETS:-x86_64-unknown-linux-musl aarch64-unknown-linux-musl}
 
 usage() {
   cat <<'TEXT'
-Usage: scripts/tools.sh consul|ansible|ansible-full|dist|all
-       scripts/tools.sh path consul|ansible|ansible-full|dist
+Usage: scripts/tools.sh consul|ansible|ansible-full|dist|wrk|all
+       scripts/tools.sh path consul|ansible|ansible-full|dist|wrk
 
 The first form gets a tool, and is quick where it is there already.
 The second form gets it as well, and prints where it is:
-the Consul binary, or the folder with the programs of the others.
+the binary of Consul and of wrk, or the folder with the programs of the others.
 
   consul        $CONSUL_BIN, else consul on PATH, else Debian 11's package
   ansible       ansible-core, to run playbooks
   ansible-full  ansible with community.general, for the side by side
   dist          cargo-zigbuild and zig, for static binaries
-  all           all four
+  wrk           wrk on PATH, else Debian 12's package: a peer of the benches
+  all           all five
 
 Environment:
   CONSUL_BIN      the Consul binary to use
@@ -80,39 +83,46 @@ get_consul() {
 }
 
 unpack_consul() {
-  local tool
+  unpack_debian consul "$CONSUL_SUITE" "$CONSUL_HINT" consul
+}
+
+# unpack_debian NAME SUITE HINT PACKAGE...: packages of a Debian release, into one folder under .tools. Where one of them
+# is a program of that name, it has to run.
+unpack_debian() {
+  local name=$1 suite=$2 hint=$3 tool
+  shift 3
   for tool in apt-get dpkg dpkg-deb; do
     command -v "$tool" >/dev/null ||
-      die "Consul is not here, and without $tool it cannot come from Debian's packages." "$CONSUL_HINT"
+      die "There is no $name here, and without $tool it cannot come from Debian's packages." "$hint"
   done
 
-  local apt=$TOOLS/apt
-  rm -rf "$apt" "$TOOLS/consul"
+  local apt=$TOOLS/apt package
+  rm -rf "$apt" "${TOOLS:?}/$name"
   mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/root"
-  debian_source >"$apt/lictor.sources"
+  debian_source "$name" "$suite" "$hint" >"$apt/lictor.sources"
   apt_conf "$apt" >"$apt/apt.conf"
 
-  say "fetching Consul from the packages of Debian $CONSUL_SUITE"
+  say "fetching $name from the packages of Debian $suite"
   apt-get -c "$apt/apt.conf" -qq update >&2 ||
-    die "The package list of Debian $CONSUL_SUITE could not be fetched (apt says why above)." \
-      "Check that 'apt-get update' works on this machine." "$CONSUL_HINT"
-  (cd "$apt" && apt-get -c "$apt/apt.conf" -qq download consul >&2) ||
-    die "The package 'consul' of Debian $CONSUL_SUITE could not be fetched (apt says why above)." \
-      "$CONSUL_HINT"
-  dpkg-deb -x "$apt"/consul_*.deb "$apt/root"
-  "$apt/root/usr/bin/consul" version >/dev/null ||
-    die "The Consul of Debian $CONSUL_SUITE does not run on this machine." "$CONSUL_HINT"
+    die "The package list of Debian $suite could not be fetched (apt says why above)." \
+      "Check that 'apt-get update' works on this machine." "$hint"
+  (cd "$apt" && apt-get -c "$apt/apt.conf" -qq download "$@" >&2) ||
+    die "The packages of Debian $suite could not be fetched: $* (apt says why above)." "$hint"
+  for package in "$apt"/*.deb; do dpkg-deb -x "$package" "$apt/root"; done
+  "${name}_runs" "$apt/root" || die "The $name of Debian $suite does not run on this machine." "$hint"
 
   # Moved in one step: what is at the final place is whole.
-  mv "$apt/root" "$TOOLS/consul"
+  mv "$apt/root" "$TOOLS/$name"
   rm -rf "$apt"
-  say "Consul is ready"
+  say "$name is ready"
 }
+
+consul_runs() { "$1/usr/bin/consul" version >/dev/null; }
 
 # A source of the older release, made from the machine's own: the first enabled entry of Debian's
 # main archive, with its keys. Only the packages' index is asked for.
 debian_source() {
-  local entry
+  local name=$1 suite=$2 hint=$3 entry
   entry=$(list_sources | awk -F '\t' '
     { n = split($1, uris, / +/)
       for (i = 1; i <= n && !found; i++)
@@ -121,12 +131,12 @@ debian_source() {
           found = 1
         } }')
   [[ -n $entry ]] ||
-    die "Consul is not here, and the apt sources of this machine do not name Debian's main archive" \
-      "(no enabled entry has a URI that ends in /debian)." "$CONSUL_HINT"
+    die "There is no $name here, and the apt sources of this machine do not name Debian's main archive" \
+      "(no enabled entry has a URI that ends in /debian)." "$hint"
 
   local uri signed_by trusted
   IFS=$'\x1f' read -r uri signed_by trusted <<<"${entry//$'\t'/$'\x1f'}"
-  printf '%s\n' "Types: deb" "URIs: $uri" "Suites: $CONSUL_SUITE" "Components: main" \
+  printf '%s\n' "Types: deb" "URIs: $uri" "Suites: $suite" "Components: main" \
     "Architectures: $(dpkg --print-architecture)" "Targets: Packages" "Languages: none"
   [[ -z $trusted ]] || printf 'Trusted: %s\n' "$trusted"
   # A key given inline keeps its lines: \v stood for their ends.
@@ -214,6 +224,32 @@ TEXT
   if ((EUID == 0)); then printf 'APT::Sandbox::User "root";\n'; fi
 }
 
+# --- wrk --------------------------------------------------------------------------------------
+
+WRK_HINT="Or install wrk another way, and put it on PATH."
+
+wrk_path() { type -P wrk || printf '%s\n' "$TOOLS/wrk/wrk"; }
+
+get_wrk() {
+  type -P wrk >/dev/null && return
+  [[ -x $TOOLS/wrk/wrk ]] && return
+  lock_tools
+  [[ -x $TOOLS/wrk/wrk ]] && return # another run was faster
+  unpack_debian wrk "$WRK_SUITE" "$WRK_HINT" wrk libluajit-5.1-2 libssl3
+}
+
+# It comes with its libraries, which the system need not have; a script beside it names their folder.
+wrk_runs() {
+  cat >"$1/wrk" <<'TEXT'
+#!/bin/sh
+here=$(dirname "$(realpath "$0")")
+LD_LIBRARY_PATH=$(echo "$here"/usr/lib/*-linux-gnu*) exec "$here/usr/bin/wrk" "$@"
+TEXT
+  chmod +x "$1/wrk"
+  # Asked for its version, it names it and ends with 1.
+  [[ $("$1/wrk" --version 2>&1) == 'wrk '* ]]
+}
+
 # --- Python's packages ------------------------------------------------------------------------
 
 requirements() {
@@ -296,12 +332,14 @@ get() {
     consul) get_consul ;;
     ansible | ansible-full) get_venv "$1" ;;
     dist) get_dist ;;
+    wrk) get_wrk ;;
   esac
 }
 
 print_path() {
   case $1 in
     consul) consul_path ;;
+    wrk) wrk_path ;;
     ansible | ansible-full) printf '%s\n' "$TOOLS/$1/bin" ;;
     dist) printf '%s\n' "$TOOLS/zig/bin" ;;
   esac
@@ -315,19 +353,19 @@ wrong_usage() {
 main() {
   (($# > 0)) || wrong_usage
   case $1 in
-    consul | ansible | ansible-full | dist)
+    consul | ansible | ansible-full | dist | wrk)
       (($# == 1)) || wrong_usage
       get "$1"
       ;;
     all)
       (($# == 1)) || wrong_usage
       local tool
-      for tool in consul ansible ansible-full dist; do get "$tool"; done
+      for tool in consul ansible ansible-full dist wrk; do get "$tool"; done
       ;;
     path)
       (($# == 2)) || wrong_usage
       case $2 in
-        consul | ansible | ansible-full | dist) get "$2" ;;
+        consul | ansible | ansible-full | dist | wrk) get "$2" ;;
         *) wrong_usage ;;
       esac
       print_path "$2"

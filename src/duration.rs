@@ -79,6 +79,13 @@ impl ConsulDuration {
     }
 }
 
+impl From<Duration> for ConsulDuration {
+    /// The longest that there is, some 584 years, where it is longer.
+    fn from(duration: Duration) -> Self {
+        Self::from_nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
 impl From<ConsulDuration> for Duration {
     fn from(duration: ConsulDuration) -> Self {
         Self::from_nanos(duration.0)

@@ -20,12 +20,16 @@
 //! | [`duration`] | Consul's durations: parse, print | nothing |
 //! | [`object`] | the nouns that both sides of a plan share | `duration` |
 //! | [`consul`] | the blocking HTTP client; knows nothing of plans | `duration` |
+//! | [`coordinate`] | recipes that need a living process: locks and the like | `consul`, `duration` |
 //! | [`plan`] | pure: the difference between desired and observed, and what is too dangerous to do | `object` |
 //! | [`reconcile`] | the input and output around a plan: observe, apply | `plan`, `object`, `consul` |
+//! | `spec` | texts into the state that they declare, or all their faults (feature `spec`) | `object`, `duration`, `consul`'s rules for keys |
+//! | `source` | where those texts come from: files (feature `spec`) | `spec`, `object` |
+//! | `render` | a plan, and what became of it, as a document (feature `spec`); as text, Markdown and annotations (feature `cli`) | `plan`, `object`, `reconcile` |
 //! | [`ansible`] | a face: the module protocol | all above |
 //! | `cli` | a face: the commands (feature `cli`) | all above, but no other face |
 //!
-//! `tests/import_law.rs` reads the `use crate::` lines against this table.
+//! `tests/project.rs` reads the `use crate::` lines against this table.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -33,12 +37,24 @@ pub mod ansible;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod consul;
+pub mod coordinate;
 pub mod duration;
 pub mod object;
 pub mod plan;
 pub mod reconcile;
+#[cfg(feature = "spec")]
+pub mod render;
+#[cfg(feature = "spec")]
+pub mod source;
+#[cfg(feature = "spec")]
+pub mod spec;
 
 /// The example in `docs/library.md` compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/library.md")]
 mod library_guide {}
+
+/// The examples in `docs/coordination.md` compile.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/coordination.md")]
+mod coordination_guide {}

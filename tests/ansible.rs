@@ -8,13 +8,18 @@ use std::process::{Command, Output};
 use support::agent::Options;
 use support::{Agent, root, tool};
 
-/// Runs a playbook of `playbooks/` with the binary under test as each module.
+/// The binary that `make build` installs as this module.
+fn binary(module: &str) -> &'static str {
+    if module == "consul_spec" { env!("CARGO_BIN_EXE_lictor") } else { env!("CARGO_BIN_EXE_lictor-module") }
+}
+
+/// Runs a playbook of `playbooks/` with the binaries under test as the modules.
 fn playbook(agent: &Agent, file: &Path, arguments: &[&str]) -> Output {
     let library = agent.folder().join("library");
     std::fs::create_dir_all(&library).unwrap();
-    for module in lictor::ansible::MODULES.iter().map(|name| library.join(name)) {
-        if !module.exists() {
-            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_lictor-module"), &module).unwrap();
+    for name in lictor::ansible::MODULES {
+        if !library.join(name).exists() {
+            std::os::unix::fs::symlink(binary(name), library.join(name)).unwrap();
         }
     }
     let bin = tool("ansible");
@@ -129,4 +134,35 @@ fn module_defaults_async_and_environment_reach_the_module() {
     );
     let output = playbook(&agent, &file, &[]);
     assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn a_spec_of_a_playbook_keeps_its_types_and_is_shown_object_by_object() {
+    let agent = Agent::start(Options::default());
+    let file = tasks(
+        &agent,
+        "spec.yml",
+        r#"    - consul_spec:
+        spec:
+          - {version: 1, owner: play, keys: [{key: play/a, value: "{{ 5 | string }}", flags: "{{ '7' | int }}"}]}
+          - {version: 1, owner: play, keys: [{key: play/b, value: {json: {b: 1, a: 2}}}]}
+      register: made
+    - consul_kv: {key: play/b}
+      register: read
+      check_mode: false
+    - assert: {that: ["read.data.Value == '{\"b\":1,\"a\":2}'"]}
+      when: not ansible_check_mode
+    - consul_spec: {spec: {version: 1, owner: play, services: [{name: web, node: node1, port: "{{ '80' }}"}]}}
+      register: faulty
+      ignore_errors: true
+    - assert: {that: ["faulty.faults[0] is search('spec.services.0..port: port is \"80\"')"]}
+"#,
+    );
+    let checked = said(&playbook(&agent, &file, &["--check", "--diff"]));
+    assert!(checked.contains("+++ after: key play/a") && checked.contains("+    \"flags\": \"7\""), "{checked}");
+    assert_eq!(agent.tree("play/").len() + agent.tree("lictor/").len(), 0);
+    let first = playbook(&agent, &file, &[]);
+    assert!(first.status.success() && said(&first).contains("changed=1"), "{}", said(&first));
+    let second = said(&playbook(&agent, &file, &[]));
+    assert!(second.contains("changed=0"), "{second}");
 }

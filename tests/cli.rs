@@ -84,6 +84,100 @@ fn create_goes_through_the_same_engine_as_the_module() {
     assert_eq!(ok(&["session", "destroy", "--name", &name]).matches('\t').count(), 1);
 }
 
+/// What PyYAML, which reads YAML 1.1 as Ansible does, makes of these documents.
+fn read_by_others(documents: &[String]) -> Vec<Value> {
+    let read = "import json, sys, yaml; json.dump([yaml.safe_load(text) for text in json.load(sys.stdin)], sys.stdout)";
+    let mut child = Command::new(support::tool("ansible").join("python"))
+        .args(["-c", read])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    serde_json::to_writer(child.stdin.take().unwrap(), documents).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn yaml_says_what_json_says_whoever_reads_it() {
+    let (agent, folder, node) = (Agent::shared(), unique("yaml"), unique("yaml-node"));
+    agent.external_node(&node);
+    let odd = [
+        "no",
+        "on",
+        "y",
+        "null",
+        "~",
+        "1",
+        "1.5",
+        "1e3",
+        "0x1f",
+        "017",
+        "1_000",
+        "12:30:45",
+        "2024-01-01",
+        ".inf",
+        "+1",
+        "- a",
+        "a: b",
+        "a #b",
+        "&a",
+        "*a",
+        "!t",
+        "|",
+        "%d",
+        "'",
+        "\"",
+        "a\nb\n\n",
+        " a ",
+        "\t",
+        "\u{85}",
+        "=",
+        "<<",
+        "{}",
+        "---",
+        "\u{1b}[31m",
+        "é✓",
+        "\u{feff}",
+    ];
+    for name in odd {
+        agent.create_session(&json!({"Name": name, "Node": node, "NodeChecks": []}));
+    }
+    let meta: serde_json::Map<String, Value> =
+        odd.iter().enumerate().map(|(place, text)| (format!("k{place}"), json!(text))).collect();
+    agent.put("/v1/agent/service/register", &json!({"Name": folder, "Tags": odd.to_vec(), "Meta": meta}));
+    let (key, long) = (format!("{folder}/yes"), format!("{folder}/1e3"));
+    agent.put(&format!("/v1/kv/{key}?flags=18446744073709551615"), &json!("1"));
+    agent.put(&format!("/v1/kv/{long}"), &json!("word ".repeat(1000)));
+    let commands: &[&[&str]] = &[
+        &["session", "list", "--node", &node],
+        &["session", "destroy", "--name", &unique("none")],
+        &["service", "info", &folder],
+        &["service", "list"],
+        &["service", "deregister", &unique("none")],
+        &["kv", "get", &key],
+        &["kv", "get", &long],
+        &["kv", "ls", &folder],
+        &["kv", "ls", &unique("none")],
+        &["kv", "put", &key, "1"],
+        &["kv", "rm", &unique("none")],
+        &["agent", "self"],
+        &["agent", "members"],
+        &["agent", "maintenance", "off"],
+        &["catalog", "nodes"],
+        &["catalog", "node", &agent.node],
+        &["catalog", "services"],
+        &["catalog", "service", &folder],
+        &["catalog", "datacenters"],
+    ];
+    let yaml: Vec<String> = commands.iter().map(|command| ok(&[command, &["-o", "yaml"][..]].concat())).collect();
+    for (command, read) in commands.iter().zip(read_by_others(&yaml)) {
+        assert_eq!(read, json_of(&[command, &["-o", "json"][..]].concat()), "{command:?}");
+    }
+    assert!(yaml[5].starts_with(&format!("Key: {key}\nFlags: 18446744073709551615\n")), "{}", yaml[5]);
+}
+
 #[test]
 fn wrong_usage_is_64_and_never_2() {
     for arguments in [
@@ -127,10 +221,13 @@ fn a_reader_that_stops_reading_is_no_error() {
     for _ in 0..1000 {
         agent.create_session(&json!({"Node": node, "NodeChecks": [], "Name": "x".repeat(200)}));
     }
-    let mut child = command(&["session", "list"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), String::new()));
+    for format in ["text", "json", "yaml"] {
+        let mut command = command(&["session", "list", "-o", format]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), String::new()), "{format}");
+    }
 }
 
 #[test]
@@ -303,4 +400,75 @@ fn a_key_by_command_from_its_creation_to_its_end() {
     assert_eq!(ok(&["kv", "rm", "--recurse", "--force", &format!("{folder}/")]), "deleted\t2 keys\n");
     assert_eq!(ok(&["kv", "rm", &key]), "nothing to delete\n");
     assert_eq!(fails(&["kv", "get", &key]).0, 1);
+}
+
+#[test]
+fn the_keys_that_a_word_may_become_come_from_the_agent() {
+    let (agent, folder) = (Agent::shared(), unique("complete"));
+    for key in ["web/config", "web/leader", "we%20b", "other"] {
+        agent.put(&format!("/v1/kv/{folder}/{key}"), &json!("x"));
+    }
+    let keys = |words: &[&str]| ok(&[&["complete-key"], words].concat());
+    let (we, web) = (format!("{folder}/we"), format!("{folder}/web/"));
+    assert_eq!(keys(&["kv", "get", &we]), format!("{we} b\n{web}\n"), "a folder is one");
+    for verb in ["get", "put", "ls", "rm"] {
+        assert_eq!(keys(&["kv", verb, &web]), format!("{web}config\n{web}leader\n"), "{verb}");
+    }
+    let elsewhere = command(&["complete-key", "kv", "get", "--http-addr", &agent.address(), &web])
+        .env("CONSUL_HTTP_ADDR", "127.0.0.1:1")
+        .output()
+        .unwrap();
+    assert_eq!(text(&elsewhere.stdout), format!("{web}config\n{web}leader\n"), "the agent that the line names");
+    // It never answers: completion has to give up by itself.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mute = mute.local_addr().unwrap().to_string();
+    for words in [
+        &[][..],
+        &["kv"],
+        &["kv", "get"],
+        &["kv", "put", &we, &we],
+        &["kv", "get", "--http-addr", &we],
+        &["kv", "get", "--http-addr", "127.0.0.1:1", &we],
+        &["kv", "get", "--http-addr", &mute, &we],
+        &["kv", "get", "--http-addr", "ftp://a", &we],
+        &["kv", "get", "/a"],
+        &["kv", "get", &we, "--help"],
+        &["session", "info", &we],
+    ] {
+        let output = lictor(&[&["complete-key"], words].concat());
+        assert!(
+            output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(),
+            "{words:?}: {output:?}"
+        );
+    }
+    for arguments in [&["--help"][..], &["completions", "powershell"]] {
+        assert!(!ok(arguments).contains("complete-key"), "{arguments:?}: it is not for people");
+    }
+}
+
+#[test]
+fn a_shell_completes_keys() {
+    let (agent, folder) = (Agent::shared(), unique("shell"));
+    agent.put(&format!("/v1/kv/{folder}/web/a:b$(exit)%20c"), &json!("the value behind it"));
+    for shell in ["bash", "fish", "zsh"] {
+        assert!(ok(&["completions", shell]).contains("complete-key"), "{shell}");
+    }
+    let place = tempfile::TempDir::new().unwrap();
+    std::fs::write(place.path().join("completions"), ok(&["completions", "bash"])).unwrap();
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_lictor")).parent().unwrap();
+    let mut child = Command::new("script")
+        .args(["-qec", "bash --noprofile --norc -i", "/dev/null"])
+        .env("PATH", format!("{}:{}", program.display(), std::env::var("PATH").unwrap()))
+        .env("CONSUL_HTTP_ADDR", agent.address())
+        .current_dir(place.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script, of bsdutils");
+    let typed =
+        format!(". ./completions\nlictor kv get {folder}/w\t\t\nlictor session li\t --name {folder} -o json\nexit\n");
+    child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+    let shown = text(&child.wait_with_output().unwrap().stdout);
+    assert!(shown.contains("the value behind it"), "the folder, then the key in it: {shown}");
+    assert!(shown.contains("[]"), "the verbs are completed as ever: {shown}");
 }

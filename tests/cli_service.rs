@@ -50,8 +50,8 @@ fn a_service_by_command_from_its_registration_to_its_end() {
     assert_eq!(ok(&["service", "info", &name]), row + &check);
     let document: Value = serde_json::from_str(&ok(&["service", "info", &name, "-o", "json"])).unwrap();
     assert_eq!((&document["service"]["Meta"]["k"], &document["checks"][0]["Type"]), (&json!("v=w"), &json!("http")));
-    assert_eq!(ok(&register), format!("updated\t{name}\n"));
-    assert!(ok(&["service", "info", &name]).contains(&check), "without a check, those that it has stay");
+    assert_eq!(ok(&register), format!("unchanged\t{name}\n"), "without a check, those that it has stay");
+    assert!(ok(&["service", "info", &name]).contains(&check));
     assert_eq!(ok(&["service", "deregister", &name, "nope"]), format!("deregistered\t{name}\n"));
     assert_eq!(ok(&["service", "deregister", &name]), "nothing to deregister\n");
     let (code, said) = fails(&["service", "info", &name], "");
@@ -85,6 +85,12 @@ fn a_service_on_a_node_without_an_agent_by_command() {
 
 #[test]
 fn wrong_usage_is_64() {
+    for place in ["--datacenter", "--namespace"] {
+        for verb in [&["list"][..], &["info", "a"], &["register", "--name", "a"], &["deregister", "a"]] {
+            let (code, said) = fails(&[&["service"], verb, &[place, "elsewhere"]].concat(), "");
+            assert!(code == 64 && said.contains("--node"), "{verb:?} {place}: {code} {said}");
+        }
+    }
     for (arguments, input) in [
         (&["service", "register"][..], ""),
         (&["service", "register", "--name", ""], ""),

@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lictor::consul::{Client, Condition, Error, KeyError, MAX_VALUE, Operation, PutOptions, Query, Settings, TxnError};
+use support::proxy::{Act, Proxy};
 use support::{Agent, unique};
 
 fn client() -> Client {
@@ -146,6 +148,47 @@ fn any_number_of_operations_is_packed_and_each_batch_is_whole() {
     let left = client.kv().keys(&format!("{folder}/"), None, &query()).unwrap();
     assert_eq!((left.len(), left[0].as_str()), (300 - applied, key(applied).as_str()));
     assert!(applied >= 128, "{applied}");
+}
+
+#[test]
+fn one_operation_more_than_a_transaction_takes_goes_into_the_next() {
+    let (client, folder) = (client(), unique("one-more"));
+    for count in [64, 65, 128, 129] {
+        let key = |number: usize| format!("{folder}/{count}/{number:04}");
+        let set: Vec<Operation> = (0..count).map(|number| Operation::set(&key(number), b"x", 0)).collect();
+        assert_eq!(client.txn().apply(&set, &query()).unwrap().len(), count);
+        assert_eq!(client.kv().keys(&format!("{folder}/{count}/"), None, &query()).unwrap().len(), count);
+    }
+    let long = [Operation::set(&folder, b"x", 0), Operation::set(&folder, &vec![0; MAX_VALUE + 1], 0)];
+    let Err(error) = client.txn().apply(&long, &query()) else { panic!("512 KiB and one byte") };
+    assert!(error.to_string().contains("524289 bytes"), "{error}");
+    assert_eq!(client.kv().get(&folder, &query()).unwrap(), None, "nothing is sent where one is known to be wrong");
+}
+
+#[test]
+fn an_agent_that_dies_between_two_batches() {
+    for (lost, more) in [(Act::Raw(Vec::new()), 0), (Act::ForwardAndClose, 64)] {
+        let (folder, batches) = (unique("dies"), AtomicUsize::new(0));
+        // The first is too long for this Consul, so that of 300 operations 64 go at once.
+        let way = Proxy::start(&Agent::shared().address(), move |line| match line {
+            "PUT /v1/txn" if batches.fetch_add(1, Ordering::Relaxed) == 2 => lost.clone(),
+            _ => Act::Forward,
+        });
+        let settings = Settings { host: Some(way.address()), ..Settings::default() };
+        let through = Client::new(settings.into_config().unwrap()).unwrap();
+        let key = |number: usize| format!("{folder}/{number:04}");
+        let set: Vec<Operation> = (0..300).map(|number| Operation::set(&key(number), b"x", 0)).collect();
+        let error = through.txn().apply(&set, &query()).unwrap_err();
+        assert!(matches!(&error, TxnError::Failed { applied: 64, .. }), "{error:?}");
+        assert!(error.open() == 64 && error.to_string().starts_with("after 64 operations"), "{error}");
+        let written = client().kv().keys(&format!("{folder}/"), None, &query()).unwrap();
+        assert_eq!(
+            (written.len(), written.last()),
+            (64 + more, Some(&key(63 + more))),
+            "whole batches, in their order"
+        );
+        assert_eq!(way.seen().len(), 3, "nothing is sent twice, and nothing after it");
+    }
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 mod support;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde_json::{Value, json};
 use support::agent::Options;
+use support::proxy::{Act, Proxy};
 use support::{Agent, module, unique};
 
 fn kv(options: Value) -> support::Module {
@@ -82,6 +85,13 @@ fn odd_keys_are_written_under_their_own_name() {
 }
 
 #[test]
+fn a_character_that_does_not_print_is_named_where_consul_refuses_it() {
+    for key in ["a\u{a0}b", "a\u{200b}b"] {
+        kv(json!({"key": key, "value": "x"})).run().fails_with(&["status 400", "does not print"]);
+    }
+}
+
+#[test]
 fn bad_options_are_refused_before_anything_is_sent() {
     let refused = |options: Value, words: &[&str]| {
         let failure = module("consul_kv", options).at("127.0.0.1:1").run().fails_with(words);
@@ -110,7 +120,9 @@ fn bad_options_are_refused_before_anything_is_sent() {
     refused(json!({"key": "a/../b", "value": ""}), &["write \"b\""]);
     refused(json!({"key": "a\nb", "value": ""}), &["control character"]);
     refused(json!({"key": "", "value": ""}), &["the key is empty"]);
-    refused(json!({"key": "an", "state": "absent", "recurse": true}), &["with a slash behind it"]);
+    for state in ["absent", "info"] {
+        refused(json!({"key": "an", "state": state, "recurse": true}), &["with a slash behind it"]);
+    }
     refused(json!({"key": "a", "value": "x".repeat(512 * 1024 + 1)}), &["524289 bytes", "524288 is the most"]);
 }
 
@@ -188,6 +200,55 @@ fn sessions_that_cannot_hold_are_named() {
 }
 
 #[test]
+fn a_session_of_another_node_and_one_that_has_ended() {
+    let (agent, key, node) = (Agent::shared(), unique("foreign"), unique("node"));
+    agent.external_node(&node);
+    let foreign = agent.create_session(&json!({"Name": node, "Node": node, "NodeChecks": [], "LockDelay": "0s"}));
+    let acquire = |session: &str| kv(json!({"key": key, "state": "acquired", "session": session}));
+    acquire(&node).run().fails_with(&["there is no session", &node, "session \"NODE\""]);
+    assert_eq!(acquire(&foreign).run().ok()["data"]["Session"], json!(foreign), "an id is one of any node");
+    agent.put(&format!("/v1/session/destroy/{foreign}"), &json!(""));
+    for module in [acquire(&foreign), acquire(&foreign).check_mode()] {
+        let failure = module.run().fails_with(&["there is no session", &foreign, "it has ended"]);
+        assert_eq!((&failure["reason"], &failure["changed"]), (&json!("not_found"), &json!(false)));
+    }
+}
+
+#[test]
+fn the_longest_values_are_locked_too() {
+    let (key, holder) = (unique("long"), session(&unique("long-session")));
+    let value = "x".repeat(512 * 1024);
+    let run = |state: &str, value: Option<&str>| {
+        kv(json!({"key": key, "state": state, "session": holder, "value": value})).run().ok()
+    };
+    assert_eq!(run("acquired", Some(&value))["action"], "acquired");
+    assert_eq!(run("acquired", None)["action"], "unchanged");
+    assert_eq!(run("released", None)["action"], "released");
+    assert_eq!(run("present", None)["data"]["Value"], json!(value));
+    let nobody = json!({"key": unique("long"), "state": "acquired", "session": unknown(), "value": value});
+    kv(nobody).run().fails_with(&["there is no session 00000000"]);
+}
+
+fn unknown() -> &'static str {
+    "00000000-0000-0000-0000-000000000000"
+}
+
+#[test]
+fn check_mode_tells_what_a_run_that_waits_will_do() {
+    let (key, holder, waiter) = (unique("foreseen"), session(&unique("holder")), session(&unique("waiter")));
+    Agent::shared().lock(&key, &holder);
+    for (options, action) in [
+        (json!({"state": "absent"}), "deleted"),
+        (json!({"state": "present", "value": "other"}), "updated"),
+        (json!({"state": "acquired", "session": waiter}), "acquired"),
+    ] {
+        let foreseen = kv(options).option("key", json!(key)).option("on_busy", json!("wait")).check_mode().run().ok();
+        assert_eq!((&foreseen["action"], &foreseen["changed"]), (&json!(action), &json!(true)));
+        assert!(foreseen["warnings"][0].as_str().unwrap().contains("would wait"), "{foreseen}");
+    }
+}
+
+#[test]
 fn cas_writes_only_what_has_not_moved_and_of_two_one_wins() {
     let key = unique("cas");
     let cas = |index: Value, value: &str| kv(json!({"key": key, "value": value, "cas": index}));
@@ -239,12 +300,39 @@ fn a_tree_in_which_one_key_is_held_is_left_whole() {
 }
 
 #[test]
+fn an_agent_that_dies_in_the_middle_of_a_tree() {
+    let stem = unique("dying");
+    for number in 0..100 {
+        Agent::shared().put(&format!("/v1/kv/{stem}/{number:03}"), &json!("x"));
+    }
+    let batches = AtomicUsize::new(0);
+    // 100 are too many for this Consul; the 64 that follow are deleted, and the answer is lost.
+    let way = Proxy::start(&Agent::shared().address(), move |line| match line {
+        "PUT /v1/txn" if batches.fetch_add(1, Ordering::Relaxed) > 0 => Act::ForwardAndClose,
+        _ => Act::Forward,
+    });
+    let tree = || kv(json!({"key": format!("{stem}/"), "state": "absent", "recurse": true}));
+    let failure = tree().at(&way.address()).run().fails_with(&[
+        "0 of 100 keys were changed",
+        "of the next 64",
+        "all were or none",
+        "answer was lost",
+    ]);
+    assert_eq!((&failure["reason"], &failure["changed"]), (&json!("unreachable"), &json!(true)));
+    tree().run().ok();
+    assert_eq!(tree().run().ok()["changed"], false, "the next run finished it");
+}
+
+#[test]
 fn a_key_without_a_value_is_read_as_the_incumbent_has_it() {
     let key = unique("read");
     let read = || kv(json!({"key": key})).run().ok();
     assert_eq!((&read()["data"], &read()["changed"]), (&json!(null), &json!(false)));
     kv(json!({"key": key, "value": "x", "retrieve": false})).run().ok();
     assert_eq!(read()["data"]["Value"], "x");
+    kv(json!({"key": format!("{key}/below"), "value": "y"})).run().ok();
+    let tree = kv(json!({"key": format!("{key}/"), "recurse": true})).run().ok();
+    assert_eq!((&tree["pairs"][0]["Value"], &tree["pairs"][1]), (&json!("y"), &json!(null)));
 }
 
 #[test]
@@ -257,11 +345,12 @@ fn results_are_as_their_schema_says() {
         json!({"value": "a"}),
         json!({"value_base64": "/w=="}),
         json!({"state": "info"}),
-        json!({"state": "info", "recurse": true}),
+        json!({"state": "info", "recurse": true, "key": format!("{key}/")}),
         json!({"state": "acquired"}),
         json!({"state": "absent"}),
     ] {
-        let answer = kv(options).option("key", json!(key)).diff_mode().run();
+        let named = json!(options.get("key").unwrap_or(&json!(key)));
+        let answer = kv(options).option("key", named).diff_mode().run();
         let faults: Vec<_> = validator.iter_errors(&answer.json).map(|error| error.to_string()).collect();
         assert_eq!(faults, Vec::<String>::new(), "{}", answer.json);
     }
@@ -276,11 +365,34 @@ fn a_tree_that_cannot_be_seen_is_not_taken_for_an_empty_one() {
         ..Options::default()
     });
     agent.put("/v1/kv/app/a", &json!("x"));
+    let session = agent.create_session(&json!({"Name": "mine"}));
     let as_nobody = |options: Value| module("consul_kv", options).at(&agent.address()).run();
+    let unseen = as_nobody(json!({"key": "app/", "state": "info", "recurse": true})).ok();
+    assert!(unseen["warnings"][0].as_str().unwrap().contains("may not read every key below \"app/\""), "{unseen}");
     let failure = as_nobody(json!({"key": "app/", "state": "absent", "recurse": true}))
         .fails_with(&["may not see every key below"]);
     assert_eq!(failure["reason"], "denied");
     as_nobody(json!({"key": "app/a", "state": "absent"})).fails_with(&["status 403"]);
-    as_nobody(json!({"key": "app/b", "value": "x"})).fails_with(&["status 403", "key:read"]);
+    as_nobody(json!({"key": "app/b", "value": "x"})).fails_with(&["status 403", "key \"KEY\" { policy = \"read\" }"]);
+    as_nobody(
+        json!({"key": "app/", "state": "absent", "recurse": true, "token": "11111111-2222-3333-4444-555555555555"}),
+    )
+    .fails_with(&["ACL not found", "token is unknown here"]);
+    agent.put("/v1/acl/policy", &json!({"Name": "reader", "Rules": "key_prefix \"app/\" { policy = \"read\" }"}));
+    let reader: Value =
+        serde_json::from_str(&agent.put("/v1/acl/token", &json!({"Policies": [{"Name": "reader"}]}))).unwrap();
+    let rule = "key \"app/a\" { policy = \"write\" }";
+    for (options, words) in [
+        (json!({"value": "y"}), &["status 403", "policy = \"write\""][..]),
+        (json!({"state": "absent"}), &["status 403", "policy = \"write\""]),
+        (json!({"state": "acquired", "session": session}), &["cannot be written", rule]),
+        (json!({"state": "acquired", "session": session, "on_busy": "wait"}), &["cannot be written", rule]),
+        (json!({"key": "app/", "state": "absent", "recurse": true}), &["no key was changed", "policy = \"write\""]),
+    ] {
+        let mut arguments = json!({"key": "app/a", "token": reader["SecretID"]});
+        arguments.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let failure = as_nobody(arguments).fails_with(words);
+        assert_eq!((&failure["reason"], &failure["changed"]), (&json!("denied"), &json!(false)), "{failure}");
+    }
     assert_eq!(agent.get("/v1/kv/app/a")[0]["Value"], "eA==");
 }

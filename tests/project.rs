@@ -13,10 +13,17 @@ const LAW: &[(&str, &[&str])] = &[
     ("duration", &[]),
     ("object", &["duration"]),
     ("consul", &["duration"]),
+    ("coordinate", &["consul", "duration"]),
     ("plan", &["object", "duration"]),
     ("reconcile", &["plan", "object", "consul", "duration"]),
-    ("ansible", &["reconcile", "plan", "object", "consul", "duration"]),
-    ("cli", &["reconcile", "plan", "object", "consul", "duration", "ansible"]),
+    ("spec", &["object", "duration", "consul"]),
+    ("source", &["spec", "object"]),
+    ("render", &["reconcile", "plan", "object"]),
+    ("ansible", &["reconcile", "coordinate", "plan", "object", "consul", "duration", "spec", "source", "render"]),
+    (
+        "cli",
+        &["reconcile", "coordinate", "plan", "object", "consul", "duration", "ansible", "spec", "source", "render"],
+    ),
 ];
 
 /// Of a face, another face may use what starts it, and nothing else.
@@ -73,6 +80,17 @@ fn the_schemas_are_current() {
 }
 
 #[test]
+fn the_schema_of_specs_is_current() {
+    current("schemas/spec.json", &format!("{:#}\n", lictor::spec::schema().as_value()));
+}
+
+#[test]
+fn the_schema_of_saved_plans_is_current() {
+    let schema = schemars::schema_for!(lictor::cli::SavedPlan);
+    current("schemas/plan.json", &format!("{:#}\n", schema.as_value()));
+}
+
+#[test]
 fn the_options_that_the_modules_read_are_current() {
     for (name, schema) in lictor::ansible::options() {
         current(&format!("src/ansible/options/{name}.json"), &format!("{}\n", schema.as_value()));
@@ -85,9 +103,12 @@ fn the_reference_of_the_modules_is_current() {
     for (module, done) in [
         ("consul_agent", "AgentResult"),
         ("consul_catalog_info", "CatalogResult"),
+        ("consul_election", "ElectionResult"),
         ("consul_kv", "KvResult"),
+        ("consul_party_info", "PartyResult"),
         ("consul_service", "ServiceResult"),
         ("consul_session", "SessionResult"),
+        ("consul_spec", "SpecResult"),
     ] {
         let options = schemas[module].as_value();
         let result = schemas[format!("{module}.result").as_str()].as_value();
@@ -176,15 +197,18 @@ fn value_table(properties: &Value) -> String {
 #[test]
 fn the_makefile_installs_each_module() {
     let makefile = std::fs::read_to_string(root().join("Makefile")).unwrap();
-    let names = makefile.lines().find_map(|line| line.strip_prefix("MODULES := ")).unwrap();
-    assert_eq!(names.split_whitespace().collect::<Vec<_>>(), lictor::ansible::MODULES);
+    let names = |list: &str| makefile.lines().find_map(|line| line.strip_prefix(list)).unwrap().split_whitespace();
+    let installed: Vec<&str> = names("MODULES := ").chain(names("LARGE_MODULES := ")).collect();
+    assert_eq!(installed, lictor::ansible::MODULES);
 }
 
 #[test]
 fn the_reference_of_the_commands_is_current() {
     let mut page = "# Commands\n\nWritten by `make generate` from the program itself.\n\n\
-        Exit codes: 0 done, 1 failed, 3 refused (a session that holds locks, `--on-drift fail`, a node with an agent; nothing\n\
-        was written), 64 wrong usage. `lictor module` ends as a module does: 0 or 1, with the reason in its result.\n"
+        Exit codes: 0 done, 1 failed (a fault in specs is a failure; so is a no to a question), 2 changes are pending (with\n\
+        `--detailed-exitcode`), 3 refused (too many deletes, what another owner has, a stale plan, a session that holds locks,\n\
+        `--on-drift fail`, a node with an agent; nothing was written), 64 wrong usage. `lictor lock` and `lictor fence` have\n\
+        codes of their own, from 120. `lictor module` ends as a module does: 0 or 1, with the reason in its result.\n"
         .to_owned();
     for verb in [
         "",
@@ -194,6 +218,8 @@ fn the_reference_of_the_commands_is_current() {
         "session create",
         "session renew",
         "session destroy",
+        "session doctor",
+        "session gc",
         "agent",
         "agent self",
         "agent members",
@@ -217,6 +243,31 @@ fn the_reference_of_the_commands_is_current() {
         "service info",
         "service register",
         "service deregister",
+        "lock",
+        "lock run",
+        "fence",
+        "fence verify",
+        "elect",
+        "elect run",
+        "elect leader",
+        "elect watch",
+        "elect resign",
+        "party",
+        "party join",
+        "party members",
+        "party wait",
+        "party barrier",
+        "validate",
+        "plan",
+        "apply",
+        "diff",
+        "destroy",
+        "export",
+        "adopt",
+        "owner",
+        "owner list",
+        "owner show",
+        "owner transfer",
         "module",
         "schema",
         "completions",

@@ -189,12 +189,15 @@ fn a_maintenance_lasts_over_an_update() {
 }
 
 #[test]
-fn somebody_elses_service_is_registered_anew_once() {
+fn somebody_elses_service_is_registered_anew_once_where_its_checks_are_wished_for() {
     let (agent, name) = (Agent::shared(), unique("adopted"));
-    agent.put("/v1/agent/service/register", &json!({"Name": name, "Port": 80}));
+    let check = json!({"CheckID": format!("service:{name}:ttl"), "TTL": "1h"});
+    agent.put("/v1/agent/service/register", &json!({"Name": name, "Port": 80, "Check": check}));
     let wish = json!({"name": name, "service_port": 80});
-    assert_eq!(service(wish.clone()).run().ok()["action"], "updated");
-    assert_eq!(service(wish).run().ok()["action"], "unchanged");
+    assert_eq!(service(wish.clone()).run().ok()["action"], "unchanged", "all that is wished for is there to be seen");
+    let wish = service(wish).option("checks", json!([{"ttl": "1h"}]));
+    assert_eq!(wish.clone().run().ok()["action"], "updated", "nobody sees what its check does");
+    assert_eq!(wish.run().ok()["action"], "unchanged");
 }
 
 #[test]

@@ -136,6 +136,19 @@ fn the_least_rights_and_the_rule_that_is_missing() {
 }
 
 #[test]
+fn an_empty_list_says_that_it_may_be_a_cut_one() {
+    let name = unique("listed");
+    let rule = |policy: &str| format!("service \"{name}\" {{ policy = \"{policy}\" }}");
+    assert_eq!(with_rules(json!({"name": name}), &rule("write")).run().ok()["action"], "registered");
+    let list = |rules: &str| with_rules(json!({"state": "info"}), rules).run().ok();
+    let cut = list("");
+    assert_eq!(cut["services"], json!([]));
+    assert!(cut["warnings"][0].as_str().unwrap().contains("service:read"), "{cut}");
+    let seen = list(&rule("read"));
+    assert_eq!((&seen["services"][0]["ID"], seen.get("warnings")), (&json!(name), None));
+}
+
+#[test]
 fn nothing_is_concluded_from_what_the_catalog_hides() {
     let (name, node) = (unique("hidden"), unique("dark"));
     let wish = json!({"name": name, "node": node, "node_address": "10.0.0.1"});

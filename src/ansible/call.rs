@@ -4,8 +4,10 @@ use std::cell::RefCell;
 
 use serde_json::{Map, Value};
 
-use crate::consul::{Config, Secret};
+use crate::consul::{Client, Query, Secret, Settings};
+use crate::reconcile;
 
+use super::Failure;
 use super::coerce::boolean;
 use super::spec::Spec;
 
@@ -51,9 +53,16 @@ impl Call {
         call
     }
 
-    /// Hides the secrets that came from elsewhere: the environment, a file.
-    pub fn hide(&self, config: &Config) {
+    /// A client of these settings, whose secrets (from the environment, or a file) are not to be seen from here on.
+    ///
+    /// # Errors
+    /// Settings that make no sense, or a partition that this Consul would ignore.
+    pub fn connect(&self, settings: Settings, query: &Query) -> Result<Client, Failure> {
+        let config = settings.into_config()?;
         self.secrets.borrow_mut().extend(config.secrets());
+        let client = Client::new(config)?;
+        reconcile::trust_partition(&client, query)?;
+        Ok(client)
     }
 
     fn hide_text(&self, text: &str) {

@@ -6,6 +6,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::duration::ConsulDuration;
 
+use super::Variables;
 use super::spec::{Kind, Spec};
 
 /// Coerces `arguments` to `spec`: types, choices, no other option. What is `null` is not given.
@@ -15,7 +16,7 @@ use super::spec::{Kind, Spec};
 pub(super) fn coerce(
     spec: &Spec,
     arguments: Map<String, Value>,
-    variable: impl Fn(&str) -> Option<String>,
+    variable: Variables<'_>,
 ) -> Result<Map<String, Value>, String> {
     refuse_unsupported(spec, &arguments)?;
     let mut coerced = Map::new();
@@ -24,7 +25,7 @@ pub(super) fn coerce(
         if value.is_null() {
             continue;
         }
-        let value = of_kind(option.kind, value, &variable)
+        let value = of_kind(option.kind, value, variable)
             .map_err(|fault| fault.say(&name, option.kind.name(), option.secret))?;
         let value = match option.choice_aliases.iter().find(|(alias, _)| value.as_str() == Some(alias)) {
             Some((_, choice)) => Value::from(choice.as_str()),
@@ -89,7 +90,7 @@ impl Fault {
     }
 }
 
-fn of_kind(kind: Kind, value: Value, variable: &impl Fn(&str) -> Option<String>) -> Result<Value, Fault> {
+fn of_kind(kind: Kind, value: Value, variable: Variables<'_>) -> Result<Value, Fault> {
     match kind {
         Kind::Str => text(value).map(Value::String),
         Kind::Path => text(value).map(|path| Value::String(expand(&path, variable))),
@@ -213,7 +214,7 @@ fn dict(value: Value) -> Result<Map<String, Value>, Fault> {
 }
 
 /// Expands a leading `~` and every `$NAME` and `${NAME}` that is set, as Ansible does for paths.
-fn expand(path: &str, variable: &impl Fn(&str) -> Option<String>) -> String {
+fn expand(path: &str, variable: Variables<'_>) -> String {
     let home = path.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'));
     let path = match (home, variable("HOME")) {
         (Some(rest), Some(home)) => format!("{home}{rest}"),
@@ -261,7 +262,7 @@ mod tests {
     fn coerced(arguments: Value) -> Result<Value, String> {
         let Value::Object(arguments) = arguments else { panic!("an object") };
         let variable = |name: &str| (name == "HOME").then(|| "/home/me".to_owned());
-        coerce(&consul_session::spec(), arguments, variable).map(Value::Object)
+        coerce(&consul_session::spec(), arguments, &variable).map(Value::Object)
     }
 
     #[test]

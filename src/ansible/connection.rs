@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::consul::{Query, Secret, Settings};
 use crate::duration::ConsulDuration;
 
-use super::Failure;
+use super::{Failure, Variables};
 
 /// The URL scheme.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
@@ -75,7 +75,7 @@ impl Connection {
     pub(super) fn settle(
         self,
         datacenter: Option<String>,
-        variable: impl Fn(&str) -> Option<String>,
+        variable: Variables<'_>,
     ) -> Result<(Settings, Query), Failure> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let file = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());

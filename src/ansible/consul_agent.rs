@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::consul::{AgentConfig, Client, Member, Pool, Query};
 use crate::object::Refused;
-use crate::reconcile::{self, Maintenance, MaintenanceAction, MaintenanceReport, UnderMaintenance};
+use crate::reconcile::{Maintenance, MaintenanceAction, MaintenanceReport, UnderMaintenance};
 
 use super::call::Call;
 use super::connection::Connection;
@@ -130,10 +130,7 @@ pub(super) fn run(
 ) -> Result<AgentResult, Failure> {
     let maintenance = options.maintenance()?;
     let (settings, query) = connection.settle(None, variable)?;
-    let config = settings.into_config()?;
-    call.hide(&config);
-    let client = Client::new(config)?;
-    reconcile::trust_partition(&client, &query)?;
+    let client = call.connect(settings, &query)?;
     match maintenance {
         Some(maintenance) => reconcile(&maintenance, &client, &query, call),
         None => options.read_or_reload(&client, call),

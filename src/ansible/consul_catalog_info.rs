@@ -6,8 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::consul::{CatalogService, Client, HealthCheck, Node, NodeServices, Query, QueryMeta, ServiceEntry};
-use crate::object::validate_name;
-use crate::reconcile;
+use crate::object::validate_path_name;
 
 use super::call::Call;
 use super::connection::Connection;
@@ -123,10 +122,7 @@ pub(super) fn run(
 ) -> Result<CatalogResult, Failure> {
     let wish = options.wish()?;
     let (settings, query) = connection.settle(options.datacenter.take(), variable)?;
-    let config = settings.into_config()?;
-    call.hide(&config);
-    let client = Client::new(config)?;
-    reconcile::trust_partition(&client, &query)?;
+    let client = call.connect(settings, &query)?;
     wish.read(&client, &query)
 }
 
@@ -148,7 +144,7 @@ impl CatalogOptions {
         let (name, node, tags) = (self.name.take(), self.node.take(), self.tags.take());
         for (option, value) in [("name", &name), ("node", &node)] {
             if let Some(value) = value {
-                validate_name(option, value)?;
+                validate_path_name(option, value)?;
             }
         }
         let missing = |info: &str, quantity: &str, options: &str| {

@@ -10,9 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::consul::{Client, ConfigError, MAX_VALUE, Query, check_key, check_prefix, check_tree, check_value};
+use crate::consul::{Client, ConfigError, MAX_VALUE, Query, check_key, check_tree, check_value};
 use crate::object::KeyContent;
-use crate::plan::key::{DesiredKey, KeyPolicy};
+use crate::plan::key::{DesiredKey, KeyChange, KeyPolicy};
 use crate::reconcile::{self, Error, KeyReconciler};
 
 use super::call::Call;
@@ -85,7 +85,8 @@ pub struct KvOptions {
     /// For `acquired` and `released`: the session, by its id, or by its name on the agent's own node. For `present` and
     /// `absent`: a session on whose behalf this is done, so that what it holds may be written.
     session: Option<String>,
-    /// For `absent` and `info`: every key below `key`, which has to end in a slash.
+    /// For `absent` and `info`: every key below `key`, which has to end in a slash. For `info` it may be empty, which is
+    /// every key.
     recurse: bool,
     /// Write or delete a key although another session holds it.
     force: bool,
@@ -135,27 +136,28 @@ pub(super) fn spec() -> Spec {
 
 /// Runs the module.
 pub(super) fn run(
-    options: KvOptions,
+    mut options: KvOptions,
     connection: Connection,
     call: &Call,
     variable: Variables<'_>,
 ) -> Result<KvResult, Failure> {
+    if options.state == State::Present && options.mentions_nothing() {
+        options.state = State::Info;
+    }
     let key = options.key.clone().ok_or_else(|| Failure::arguments("missing required arguments: key"))?;
     options.require(&key)?;
     let content = options.content(&key)?;
     let (settings, query) = connection.settle(options.datacenter.clone(), variable)?;
-    let config = settings.into_config()?;
-    call.hide(&config);
-    let client = Client::new(config)?;
-    reconcile::trust_partition(&client, &query)?;
+    let client = call.connect(settings, &query)?;
     let policy = KeyPolicy { force: options.force, session: options.session_id(&client, &query)?, cas: options.cas };
     let run = KeyReconciler { client: &client, query: &query, policy: &policy };
     match options.state {
-        State::Info if options.recurse => Ok(KvResult::of_tree(&key, client.kv().recurse(&key, &query)?)),
-        State::Info => Ok(KvResult::of_read(&key, client.kv().get(&key, &query)?)),
-        State::Present if content == KeyContent::default() => {
-            Ok(KvResult::of_read(&key, client.kv().get(&key, &query)?))
+        State::Info if options.recurse => {
+            let (pairs, meta) = client.kv().recurse(&key, &query)?;
+            let hidden = meta.filtered_by_acls || (pairs.is_empty() && run.is_blind(&key)?);
+            Ok(KvResult::of_tree(&key, &pairs, hidden))
         }
+        State::Info => Ok(KvResult::of_read(&key, client.kv().get(&key, &query)?)),
         State::Absent if options.recurse => {
             let deleted = if call.check_mode { run.foresee_tree_absent(&key) } else { run.apply_tree_absent(&key) }?;
             Ok(KvResult::of_tree_absent(&key, &deleted, call))
@@ -165,6 +167,11 @@ pub(super) fn run(
 }
 
 impl KvOptions {
+    fn mentions_nothing(&self) -> bool {
+        let values = [self.value.is_some(), self.value_base64.is_some(), self.value_json.is_some()];
+        !values.contains(&true) && self.value_file.is_none() && self.flags.is_none()
+    }
+
     /// Checks the options before anything is sent.
     fn require(&self, key: &str) -> Result<(), Failure> {
         let fault = |problem: &str| Err(Failure::arguments(problem));
@@ -190,7 +197,8 @@ impl KvOptions {
         }
         let checked = match (self.state, self.recurse) {
             (State::Absent, true) => check_tree(key),
-            (State::Info, true) => check_prefix(key),
+            (State::Info, true) if key.is_empty() => Ok(()),
+            (State::Info, true) => check_tree(key),
             _ => check_key(key),
         };
         checked.map_err(|error| Failure::arguments(error.to_string()))
@@ -253,12 +261,20 @@ impl KvOptions {
             OnBusy::Fail | OnBusy::Skip => run.apply(key, &desired),
         };
         match outcome {
-            Ok(report) => Ok(KvResult::of_report(key, report, self.retrieve, call)),
+            Ok(report) => {
+                let warning = match &report.change {
+                    Some(KeyChange::Acquire { session, .. }) if call.check_mode => {
+                        reconcile::foresee_session(run.client, run.query, session)?
+                    }
+                    _ => None,
+                };
+                Ok(KvResult::of_report(key, report, self.retrieve, call).warning(warning))
+            }
             Err(error @ (Error::Held { .. } | Error::LockDelay { .. })) if self.on_busy == OnBusy::Skip => {
                 Ok(KvResult::of_skip(key, &error))
             }
             Err(error @ Error::Held { .. }) if call.check_mode && self.on_busy == OnBusy::Wait => {
-                Ok(KvResult::of_wait(key, &error))
+                Ok(KvResult::of_wait(key, self.state, &error))
             }
             Err(error) => Err(error.into()),
         }

@@ -8,10 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::consul::{Client, Query};
-use crate::object::{Check, ExternalNode, Service, ServiceSpec, Weights, validate_name};
+use crate::consul::Query;
+use crate::object::{Check, ExternalNode, Service, ServiceSpec, Weights, validate_path_name, validate_service_id};
 use crate::plan::service::DesiredService;
-use crate::reconcile::{self, ServiceReconciler};
+use crate::reconcile::ServiceReconciler;
 
 use super::call::Call;
 use super::connection::Connection;
@@ -81,8 +81,11 @@ pub struct ServiceOptions {
     datacenter: Option<String>,
 }
 
+/// The schema of the options.
+const OPTIONS: &str = include_str!("options/consul_service.json");
+
 pub(super) fn spec() -> Spec {
-    Spec::of(NAME, include_str!("options/consul_service.json"))
+    Spec::of(NAME, OPTIONS)
 }
 
 /// What the module prints.
@@ -107,10 +110,7 @@ pub(super) fn run(
     let desired = options.desired(node.is_some(), variable)?;
     let (settings, query) = connection.settle(options.datacenter.clone(), variable)?;
     options.refuse_scope(&query)?;
-    let config = settings.into_config()?;
-    call.hide(&config);
-    let client = Client::new(config)?;
-    reconcile::trust_partition(&client, &query)?;
+    let client = call.connect(settings, &query)?;
     let run = ServiceReconciler { client: &client, query: &query, node: node.as_ref() };
     let Some(desired) = desired else { return options.read(&run) };
     let report = if call.check_mode { run.foresee(&desired) } else { run.apply(&desired) }?;
@@ -137,7 +137,10 @@ impl ServiceOptions {
     fn desired(&self, external: bool, variable: Variables<'_>) -> Result<Option<DesiredService>, Failure> {
         for (option, value) in [("name", &self.name), ("id", &self.id)] {
             if let Some(value) = value {
-                validate_name(option, value)?;
+                match self.state {
+                    State::Info => validate_path_name(option, value)?,
+                    State::Present | State::Absent => validate_service_id(option, value)?,
+                }
             }
         }
         match (self.state, self.id()) {
@@ -161,11 +164,17 @@ impl ServiceOptions {
             Ok(port @ 1..) => Ok(port),
             _ => Err(Failure::arguments(format!("service_port is {port}: write 1 to 65535, or leave it out for none"))),
         });
-        let weights = self.weights.clone().map(|weights| nested::<Weights>(NAME, "weights", weights, variable));
-        let check = |(position, check): (usize, &Value)| {
-            nested::<Check>(NAME, &format!("checks[{position}]"), check.clone(), variable)
-        };
-        let checks = self.checks.as_ref().map(|checks| checks.iter().enumerate().map(check).collect());
+        let weights = self.weights.clone().map(|weights| {
+            let fields = Spec::inside(NAME, OPTIONS, "weights");
+            nested::<Weights>(&fields, "weights", weights, variable)
+        });
+        let checks = self.checks.as_ref().map(|checks| {
+            let fields = Spec::inside(NAME, OPTIONS, "checks");
+            let check = |(position, check): (usize, &Value)| {
+                nested::<Check>(&fields, &format!("checks[{position}]"), check.clone(), variable)
+            };
+            checks.iter().enumerate().map(check).collect()
+        });
         let service = Service {
             id: self.id.clone().unwrap_or_else(|| name.clone()),
             name,
@@ -195,7 +204,11 @@ impl ServiceOptions {
     }
 
     fn read(&self, run: &ServiceReconciler<'_>) -> Result<ServiceResult, Failure> {
-        let Some(id) = self.id() else { return Ok(ServiceResult::of_list(run.list()?, self.node.clone())) };
+        let Some(id) = self.id() else {
+            let services = run.list()?;
+            let hidden = services.is_empty() && run.client.acl().is_enabled()?;
+            return Ok(ServiceResult::of_list(services, hidden, self.node.clone()));
+        };
         Ok(ServiceResult::of_read(run.read(id)?, id, self.node.clone()))
     }
 }

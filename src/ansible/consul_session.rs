@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::consul::{Client, Query, SessionEntry};
 use crate::duration::ConsulDuration;
-use crate::object::{Behavior, Properties, Refused, ServiceCheck, Session, SessionId, validate_name};
+use crate::object::{
+    Behavior, Properties, Refused, ServiceCheck, Session, SessionId, validate_name, validate_path_name,
+};
 use crate::plan::{Desired, OnDrift, Policy};
 use crate::reconcile::{self, Reconciler};
 
@@ -133,10 +135,7 @@ pub(super) fn run(
     let deprecations = take_node_from_name(&mut options);
     options.require()?;
     let (settings, query) = connection.settle(options.datacenter.clone(), variable)?;
-    let config = settings.into_config()?;
-    call.hide(&config);
-    let client = Client::new(config)?;
-    reconcile::trust_partition(&client, &query)?;
+    let client = call.connect(settings, &query)?;
     // The incumbent asks for both and ignores the name, so that people write the node's name twice.
     if options.state == State::Node && options.name == options.node {
         options.name = None;
@@ -175,10 +174,11 @@ impl SessionOptions {
         if self.unique && self.id.is_some() {
             return Err(Failure::arguments("parameters are mutually exclusive: id|unique"));
         }
-        for (option, value) in [("name", &self.name), ("node", &self.node)] {
-            if let Some(value) = value {
-                validate_name(option, value)?;
-            }
+        if let Some(name) = &self.name {
+            validate_name("name", name)?;
+        }
+        if let Some(node) = &self.node {
+            validate_path_name("node", node)?;
         }
         self.policy().validate()?;
         self.id()?;

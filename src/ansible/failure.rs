@@ -2,9 +2,10 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::consul::{self, ConfigError};
+use crate::consul::{self, ConfigError, TxnError};
+use crate::coordinate;
 use crate::object::Refused;
 use crate::plan::UnsafePlan;
 use crate::plan::key::UnsafeKey;
@@ -28,6 +29,10 @@ pub struct Failure {
     /// The options as they were understood. Secret ones are not shown.
     #[serde(skip_serializing_if = "Value::is_null")]
     invocation: Value,
+    /// What only one module tells.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    details: Option<Box<Map<String, Value>>>,
 }
 
 /// The kind of a failure.
@@ -53,8 +58,16 @@ pub enum Reason {
     HasAgent,
     /// The id of a check is another service's.
     CheckTaken,
-    /// Another session holds the key.
+    /// Another session holds the key, or another run the lock of the owner.
     Busy,
+    /// Fewer members were there than had to be.
+    TooFew,
+    /// The key is something else than what it was to be.
+    Conflict,
+    /// The plan is too dangerous. Nothing was written.
+    Refused,
+    /// The record of what the owner has is damaged.
+    Record,
     /// The world moved meanwhile.
     Stale,
     /// This program has a fault.
@@ -72,8 +85,40 @@ impl Failure {
         Self::new(Reason::Internal, msg)
     }
 
+    /// Somebody else has it.
+    pub(super) fn busy(msg: impl Into<String>) -> Self {
+        Self::new(Reason::Busy, msg)
+    }
+
+    /// Too few were there in time.
+    pub(super) fn too_few(msg: impl Into<String>) -> Self {
+        Self::new(Reason::TooFew, msg)
+    }
+
     fn new(reason: Reason, msg: impl Into<String>) -> Self {
-        Self { failed: true, changed: false, msg: msg.into(), reason, invocation: Value::Null }
+        Self { failed: true, changed: false, msg: msg.into(), reason, invocation: Value::Null, details: None }
+    }
+
+    /// The same, and what to try.
+    #[cfg(feature = "spec")]
+    pub(super) fn followed_by(self, hints: &str) -> Self {
+        Self { msg: self.msg + hints, ..self }
+    }
+
+    /// The same, behind what had happened until then.
+    #[cfg(feature = "spec")]
+    pub(super) fn preceded_by(self, before: &str) -> Self {
+        Self { msg: format!("{before}: {}", self.msg), ..self }
+    }
+
+    /// The same, with what only one module tells, and with whether anything was changed.
+    #[cfg(feature = "spec")]
+    pub(super) fn with(self, changed: bool, details: impl Serialize) -> Self {
+        let details = match serde_json::to_value(details) {
+            Ok(Value::Object(details)) => Some(Box::new(details)),
+            _ => None,
+        };
+        Self { changed: self.changed || changed, details, ..self }
     }
 
     /// The same, with the options and without secrets.
@@ -107,6 +152,20 @@ impl From<reconcile::Error> for Failure {
     }
 }
 
+impl From<coordinate::Error> for Failure {
+    fn from(error: coordinate::Error) -> Self {
+        use coordinate::Error as E;
+        match error {
+            E::Consul(error) => error.into(),
+            E::Options(problem) => Self::arguments(problem),
+            error if error.is_denied() => Self::new(Reason::Denied, error.to_string()),
+            error @ E::Conflict { .. } => Self::new(Reason::Conflict, error.to_string()),
+            error @ E::Taken { .. } => Self::busy(error.to_string()),
+            error => Self::new(Reason::Consul, error.to_string()),
+        }
+    }
+}
+
 fn capitalized(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
@@ -131,17 +190,27 @@ fn reason(error: &reconcile::Error) -> Reason {
         }
         E::Unsafe(UnsafePlan::LocksHeld { .. }) => Reason::LocksHeld,
         E::Unsafe(_) => Reason::Drifted,
-        E::Blind { .. } => Reason::Denied,
+        E::Blind { .. } | E::NotAllowed { .. } => Reason::Denied,
+        E::Partly { source, .. } if source.is_denied() => Reason::Denied,
+        E::Partly { source, .. } => match source.as_ref() {
+            TxnError::Refused { .. } => Reason::Stale,
+            TxnError::Failed { source, .. } if source.status().is_none() => Reason::Unreachable,
+            TxnError::Failed { .. } => Reason::Consul,
+        },
         E::Service(UnsafeService::HasAgent { .. }) => Reason::HasAgent,
         E::Service(UnsafeService::CheckTaken { .. }) => Reason::CheckTaken,
         E::Service(UnsafeService::NeedsAddress { .. }) => Reason::NotFound,
         E::Held { .. } | E::LockDelay { .. } => Reason::Busy,
-        E::Key(UnsafeKey::Stale { .. }) | E::Partly { .. } => Reason::Stale,
+        E::Key(UnsafeKey::Stale { .. }) => Reason::Stale,
         E::NoSession { .. } | E::ManySessions { .. } => Reason::NotFound,
-        E::Stale { .. } => Reason::Stale,
-        E::Interrupted { source, .. } => reason(source),
-        E::HalfDone { source, .. } if source.is_denied() => Reason::Denied,
-        E::HalfDone { source, .. } if source.status().is_none() => Reason::Unreachable,
+        E::Stale { .. } | E::LockLost { .. } => Reason::Stale,
+        E::UnsafeState(_) => Reason::Refused,
+        E::Record(_) => Reason::Record,
+        E::OwnerLocked { .. } => Reason::Busy,
+        E::Denied { .. } => Reason::Denied,
+        E::Interrupted { source, .. } | E::Object { source, .. } => reason(source),
+        E::HalfDone { source, .. } | E::Batch { source, .. } if source.is_denied() => Reason::Denied,
+        E::HalfDone { source, .. } | E::Batch { source, .. } if source.status().is_none() => Reason::Unreachable,
         _ => Reason::Consul,
     }
 }

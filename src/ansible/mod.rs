@@ -3,48 +3,45 @@
 mod call;
 mod coerce;
 mod connection;
-#[cfg(feature = "all-modules")]
 pub mod consul_agent;
-#[cfg(feature = "all-modules")]
 pub mod consul_catalog_info;
-#[cfg(feature = "all-modules")]
+pub mod consul_election;
 pub mod consul_kv;
-#[cfg(feature = "all-modules")]
+pub mod consul_party_info;
 pub mod consul_service;
 pub mod consul_session;
+#[cfg(feature = "spec")]
+pub mod consul_spec;
 mod failure;
 mod input;
-#[cfg(feature = "all-modules")]
 mod nested;
-#[cfg(feature = "all-modules")]
 mod schemas;
 mod spec;
 
 use std::io::{BufWriter, Write};
 
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use call::Call;
 use connection::Connection;
 pub use failure::{Failure, Reason};
-#[cfg(feature = "all-modules")]
 pub use schemas::{options, schemas};
 use spec::Spec;
 
-/// The modules that there are: all of them, or `consul_session` alone in the small binary.
+/// The modules that there are.
 pub const MODULES: &[&str] = &[
-    #[cfg(feature = "all-modules")]
     consul_agent::NAME,
-    #[cfg(feature = "all-modules")]
     consul_catalog_info::NAME,
-    #[cfg(feature = "all-modules")]
+    consul_election::NAME,
     consul_kv::NAME,
-    #[cfg(feature = "all-modules")]
+    consul_party_info::NAME,
     consul_service::NAME,
     consul_session::NAME,
+    #[cfg(feature = "spec")]
+    consul_spec::NAME,
 ];
 
 /// Whether `program`, a path, bears a module's name, so that it is to behave as that module.
@@ -109,15 +106,19 @@ pub fn run(name: Option<&str>, program: &str, file: Option<&str>) -> u8 {
 fn answer(name: Option<&str>, program: &str, text: &[u8]) -> Result<bool, Failure> {
     let arguments = input::parse(text)?;
     match input::module_name(&arguments, name, program)?.as_str() {
-        #[cfg(feature = "all-modules")]
         consul_agent::NAME => module(&consul_agent::spec(), arguments, consul_agent::run),
-        #[cfg(feature = "all-modules")]
         consul_catalog_info::NAME => module(&consul_catalog_info::spec(), arguments, consul_catalog_info::run),
-        #[cfg(feature = "all-modules")]
+        consul_election::NAME => module(&consul_election::spec(), arguments, consul_election::run),
+        consul_party_info::NAME => module(&consul_party_info::spec(), arguments, consul_party_info::run),
         consul_kv::NAME => module(&consul_kv::spec(), arguments, consul_kv::run),
-        #[cfg(feature = "all-modules")]
         consul_service::NAME => module(&consul_service::spec(), arguments, consul_service::run),
         consul_session::NAME => module(&consul_session::spec(), arguments, consul_session::run),
+        #[cfg(feature = "spec")]
+        consul_spec::NAME => module(&consul_spec::spec(), arguments, consul_spec::run),
+        #[cfg(not(feature = "spec"))]
+        "consul_spec" => Err(Failure::arguments(
+            "consul_spec is not in this small file: copy `lictor` itself as library/consul_spec",
+        )),
         other => Err(Failure::arguments(format!("there is no module {other:?} here, only: {}", MODULES.join(", ")))),
     }
 }
@@ -135,8 +136,9 @@ fn module<O: DeserializeOwned, R: Serialize + AsMut<Common>>(
         let coerced = coerce::coerce(spec, arguments, variables).map_err(Failure::arguments)?;
         invocation = call.invocation(spec, &coerced);
         let unread = |error: serde_json::Error| Failure::arguments(error.to_string());
-        let connection = serde_json::from_value(Value::Object(coerced.clone())).map_err(unread)?;
-        let options = serde_json::from_value(Value::Object(coerced)).map_err(unread)?;
+        // Off the map itself: by way of a Value, each type would be read from lists as well.
+        let connection = Connection::deserialize(coerced.clone()).map_err(unread)?;
+        let options = O::deserialize(coerced).map_err(unread)?;
         let mut result = run(options, connection, &call, variables)?;
         let common = result.as_mut();
         common.invocation = invocation.take();

@@ -8,9 +8,13 @@ use serde_json::Value;
 use super::connection::Connection;
 use super::consul_agent::{AgentAnswer, AgentOptions};
 use super::consul_catalog_info::{CatalogAnswer, CatalogOptions};
+use super::consul_election::{ElectionAnswer, ElectionOptions};
 use super::consul_kv::{KvAnswer, KvOptions};
+use super::consul_party_info::{PartyAnswer, PartyOptions};
 use super::consul_service::{ServiceAnswer, ServiceOptions};
 use super::consul_session::{SessionAnswer, SessionOptions};
+#[cfg(feature = "spec")]
+use super::consul_spec::{SpecAnswer, SpecOptions};
 
 /// The JSON Schemas by name: of each module's arguments, and of its result.
 pub fn schemas() -> impl Iterator<Item = (&'static str, Schema)> {
@@ -19,12 +23,20 @@ pub fn schemas() -> impl Iterator<Item = (&'static str, Schema)> {
         ("consul_agent.result", of_result::<AgentAnswer>()),
         ("consul_catalog_info", of_options::<CatalogOptions>()),
         ("consul_catalog_info.result", of_result::<CatalogAnswer>()),
+        ("consul_election", of_options::<ElectionOptions>()),
+        ("consul_election.result", of_result::<ElectionAnswer>()),
         ("consul_kv", of_options::<KvOptions>()),
         ("consul_kv.result", of_result::<KvAnswer>()),
+        ("consul_party_info", of_options::<PartyOptions>()),
+        ("consul_party_info.result", of_result::<PartyAnswer>()),
         ("consul_service", of_options::<ServiceOptions>()),
         ("consul_service.result", of_result::<ServiceAnswer>()),
         ("consul_session", of_options::<SessionOptions>()),
         ("consul_session.result", of_result::<SessionAnswer>()),
+        #[cfg(feature = "spec")]
+        ("consul_spec", of_options::<SpecOptions>()),
+        #[cfg(feature = "spec")]
+        ("consul_spec.result", of_result::<SpecAnswer>()),
     ]
     .into_iter()
     .map(|(name, mut schema)| {

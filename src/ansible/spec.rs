@@ -62,14 +62,21 @@ const ENVIRONMENT: &str = "x-env";
 
 impl Spec {
     /// Reads the options off `schema`, the text of a file in `options/`: a schema without its descriptions. It is
-    /// generated from the type that the arguments are parsed into, and a test keeps it current; to derive it at every start would take longer, and a
-    /// fortieth of the binary.
+    /// generated from the type that the arguments are parsed into, and a test keeps it current; to derive it at every
+    /// start would take longer, and a fortieth of the binary.
     pub fn of(module: &'static str, schema: &str) -> Self {
         Self::of_value(module, &serde_json::from_str(schema).unwrap_or_default())
     }
 
-    /// The same off a schema that has been read.
-    pub fn of_value(module: &'static str, schema: &Value) -> Self {
+    /// The options inside of `option`, a dict or a list of dicts, off the same text.
+    pub fn inside(module: &'static str, schema: &str, option: &str) -> Self {
+        let schema: Value = serde_json::from_str(schema).unwrap_or_default();
+        let option = schema.get("properties").and_then(|options| options.get(option));
+        let dict = option.map(|option| option.get("items").unwrap_or(option));
+        Self::of_value(module, dict.unwrap_or(&Value::Null))
+    }
+
+    fn of_value(module: &'static str, schema: &Value) -> Self {
         let properties = schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::iter);
         Self { module, options: properties.map(|(name, schema)| (name.clone(), OptionSpec::of(schema))).collect() }
     }

@@ -1,11 +1,13 @@
 //! The flags that say how to reach the agent, by the names of Consul's own commands.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use crate::consul::{Client, Query, Settings};
 use crate::duration::ConsulDuration;
+use crate::object::Place;
 use crate::reconcile;
 
 use super::error::CliError;
@@ -15,6 +17,17 @@ use super::error::CliError;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct Connect {
+    #[command(flatten)]
+    reach: Reach,
+    /// How long one request may take, further tries included
+    #[arg(long, global = true, value_name = "DURATION", default_value = "10s")]
+    timeout: ConsulDuration,
+}
+
+/// The same for commands that wait, whose `--timeout` is about that.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct Reach {
     /// The agent: host:port, a URL, or unix:///path [env: CONSUL_HTTP_ADDR] [default: localhost:8500]
     #[arg(long, global = true, value_name = "ADDRESS")]
     http_addr: Option<String>,
@@ -42,19 +55,42 @@ pub(super) struct Connect {
     /// The name to verify, where it is not the address's [env: CONSUL_TLS_SERVER_NAME]
     #[arg(long, global = true, value_name = "NAME")]
     tls_server_name: Option<String>,
-    /// How long one request may take, further tries included
-    #[arg(long, global = true, value_name = "DURATION", default_value = "10s")]
-    timeout: ConsulDuration,
 }
 
+/// How long somebody waits who presses a key to have a word completed.
+const BRIEFLY: ConsulDuration = ConsulDuration::from_secs(1);
+
 impl Connect {
+    /// The same, with little time.
+    pub fn briefly(self) -> Self {
+        Self { timeout: BRIEFLY, ..self }
+    }
+
     /// Whether a datacenter was named.
     pub fn names_datacenter(&self) -> bool {
-        self.datacenter.is_some()
+        self.reach.datacenter.is_some()
+    }
+
+    /// A client, and where its requests go, for specs that may name a place themselves.
+    ///
+    /// # Errors
+    /// Where a flag or a variable says something else than the specs.
+    pub fn open_for(self, place: &Place) -> Result<(Client, Query), CliError> {
+        let (client, mut query) = self.open()?;
+        reconcile::settle_place(&mut query, place)?;
+        reconcile::trust_partition(&client, &query)?;
+        Ok((client, query))
     }
 
     /// A client, and where its requests go.
     pub fn open(self) -> Result<(Client, Query), CliError> {
+        self.reach.open(self.timeout.into())
+    }
+}
+
+impl Reach {
+    /// A client each of whose requests may take so long, and where they go.
+    pub fn open(self, timeout: Duration) -> Result<(Client, Query), CliError> {
         let flags = Settings {
             host: self.http_addr,
             ca: self.ca_path,
@@ -62,7 +98,7 @@ impl Connect {
             client_key: self.client_key,
             tls_server_name: self.tls_server_name,
             token_file: self.token_file,
-            timeout: Some(self.timeout.into()),
+            timeout: Some(timeout),
             namespace: self.namespace,
             partition: self.partition,
             ..Settings::default()

@@ -1,20 +1,27 @@
 //! What a command says, and with which code it ends, where it fails.
 
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::consul::{self, ConfigError};
 use crate::object::Refused;
-use crate::reconcile;
+use crate::reconcile::{self, StateError};
+use crate::spec::Fault;
 
-/// The exit code for wrong usage: `EX_USAGE` of sysexits.h. Never clap's 2, which will mean "changes are pending".
+use super::validate::counted;
+
+/// The exit code for wrong usage: `EX_USAGE` of sysexits.h. Never clap's 2.
 pub(super) const USAGE: u8 = 64;
+
+/// The exit code for a plan with changes, where it was asked for.
+pub(super) const PENDING: u8 = 2;
 
 /// The exit code for a failure.
 const FAILED: u8 = 1;
 
 /// The exit code for what was refused as too dangerous, before anything was written.
-const REFUSED: u8 = 3;
+pub(super) const REFUSED: u8 = 3;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +38,32 @@ pub(super) enum CliError {
     /// What was asked for does not exist.
     #[error("{0}")]
     NotFound(String),
+    /// Specs with faults.
+    #[error("the specs have {}", counted(.0.len(), "fault"))]
+    Faults(Vec<Fault>),
+    /// Somebody was asked, and said no.
+    #[error("nothing was done")]
+    Declined,
+    /// A saved plan that is not to be relied on. Nothing was written.
+    #[error("the saved plan {} {problem}", .file.display())]
+    SavedPlan {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A saved plan whose world has moved. Nothing was written.
+    #[error("the saved plan is stale: {0}; nothing was done. Plan anew")]
+    Stale(String),
+    /// What is too dangerous. Nothing was written.
+    #[error("{0}; nothing was done. `--max-delete` says how many may be")]
+    TooMany(String),
+    /// An apply that stopped.
+    #[error(transparent)]
+    State(#[from] Box<StateError>),
+    /// What was printed already, as the result.
+    #[error("see the result")]
+    Printed,
     /// A file, or standard output.
     #[error("{what}: {source}")]
     Io {
@@ -53,10 +86,22 @@ impl CliError {
         if matches!(&self, Self::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe) {
             return ExitCode::from(FAILED); // the reader, such as `head`, has seen enough
         }
+        match &self {
+            Self::Printed => return ExitCode::from(FAILED),
+            Self::Declined => {
+                eprintln!("{self}");
+                return ExitCode::from(FAILED);
+            }
+            Self::Faults(faults) => faults.iter().for_each(|fault| eprintln!("{fault}\n")),
+            _ => {}
+        }
         eprintln!("error: {self}");
-        if let Self::Reconcile(error) = &self
-            && let Some(hint) = error.hint()
-        {
+        let engine = match &self {
+            Self::Reconcile(error) => Some(error),
+            Self::State(error) => Some(&*error.source),
+            _ => None,
+        };
+        if let Some(hint) = engine.and_then(reconcile::Error::hint) {
             eprintln!("hint: {hint}");
         }
         ExitCode::from(match self {
@@ -70,6 +115,8 @@ impl CliError {
                 | reconcile::Error::Key(_),
             ) => REFUSED,
             Self::Config(_) | Self::Reconcile(_) | Self::NotFound(_) | Self::Io { .. } => FAILED,
+            Self::Stale(_) | Self::TooMany(_) => REFUSED,
+            Self::State(_) | Self::Faults(_) | Self::SavedPlan { .. } | Self::Declined | Self::Printed => FAILED,
         })
     }
 }

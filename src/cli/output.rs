@@ -1,4 +1,4 @@
-//! Results: a table on a terminal, tab-separated lines elsewhere, JSON where asked for.
+//! Results: a table on a terminal, tab-separated lines elsewhere, JSON or YAML where asked for.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -22,10 +22,17 @@ enum Format {
     Text,
     /// One JSON document
     Json,
+    /// The same document as YAML
+    Yaml,
 }
 
 impl Output {
-    /// Prints `value` as JSON, or else as `rows` under `headings`.
+    /// True where the result is for people.
+    pub fn is_text(self) -> bool {
+        self.format == Format::Text
+    }
+
+    /// Prints `value` as a document where one is asked for, or else as `rows` under `headings`.
     pub fn rows<T: Serialize>(
         self,
         value: &T,
@@ -36,6 +43,7 @@ impl Output {
         let mut stdout = io::BufWriter::new(io::stdout().lock());
         let written = match self.format {
             Format::Json => json(&mut stdout, value),
+            Format::Yaml => yaml(&mut stdout, value),
             Format::Text if io::stdout().is_terminal() => {
                 let mut table = Table::new();
                 table.load_style(presets::NOTHING);
@@ -48,11 +56,12 @@ impl Output {
         written.and_then(|()| stdout.flush()).map_err(unprinted)
     }
 
-    /// Prints `value` as JSON, or else `bytes` as they are; on a terminal, with a line's end behind them.
+    /// Prints `value` as a document where one is asked for, or else `bytes` as they are; on a terminal, with a line's end behind them.
     pub fn bytes<T: Serialize>(self, value: &T, bytes: &[u8]) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();
         let written = match self.format {
             Format::Json => json(&mut stdout, value),
+            Format::Yaml => yaml(&mut stdout, value),
             Format::Text if io::stdout().is_terminal() => {
                 stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\n"))
             }
@@ -61,14 +70,31 @@ impl Output {
         written.and_then(|()| stdout.flush()).map_err(unprinted)
     }
 
-    /// Prints `value` as JSON, or else `text`.
+    /// Prints `value` as a document where one is asked for, or else `text`.
     pub fn text<T: Serialize>(self, value: &T, text: &str) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();
         match self.format {
             Format::Json => json(&mut stdout, value),
+            Format::Yaml => yaml(&mut stdout, value),
             Format::Text => writeln!(stdout, "{text}"),
         }
         .map_err(unprinted)
+    }
+
+    /// Prints one of many results that come one after another: a line each, or a YAML document each.
+    pub fn item<T: Serialize>(self, value: &T, cells: &[&str]) -> Result<(), CliError> {
+        let mut stdout = io::stdout().lock();
+        let written = match self.format {
+            Format::Json => {
+                serde_json::to_writer(&mut stdout, value).map_err(Into::into).and_then(|()| writeln!(stdout))
+            }
+            Format::Yaml => writeln!(stdout, "---").and_then(|()| yaml(&mut stdout, value)),
+            Format::Text => {
+                let cells: Vec<String> = cells.iter().map(|cell| printable(cell)).collect();
+                writeln!(stdout, "{}", cells.join("\t"))
+            }
+        };
+        written.and_then(|()| stdout.flush()).map_err(unprinted)
     }
 }
 
@@ -85,6 +111,14 @@ pub(super) fn or_dash(text: String) -> String {
 fn json<T: Serialize>(output: &mut impl Write, value: &T) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *output, value)?;
     writeln!(output)
+}
+
+/// Quotes every text that YAML, 1.1 or 1.2, would read as something else: `no`, `1e3`, `12:30`.
+pub(super) fn yaml<T: Serialize>(output: &mut impl Write, value: &T) -> io::Result<()> {
+    serde_yaml::to_io_writer(output, value).map_err(|error| match error {
+        serde_yaml::ser::Error::IO { error } => error, // a closed pipe is told from the rest
+        error => io::Error::other(error),
+    })
 }
 
 pub(super) fn unprinted(source: io::Error) -> CliError {

@@ -7,23 +7,29 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use crate::ansible;
+use crate::spec;
 
 use super::error::CliError;
 use super::output::unprinted;
+use super::saved_plan::SavedPlan;
 
-/// Print the JSON Schemas of a module's arguments and result
+/// Print the JSON Schemas of specs, of saved plans, and of a module's arguments and result
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Which schema to print; without one, the names are listed
-    #[arg(value_parser = PossibleValuesParser::new(ansible::schemas().map(|(name, _)| name)))]
+    #[arg(value_parser = PossibleValuesParser::new(schemas().map(|(name, _)| name)))]
     name: Option<String>,
     /// Write all of them into this folder, as NAME.json
     #[arg(long, value_name = "FOLDER", conflicts_with = "name")]
     dir: Option<PathBuf>,
 }
 
+fn schemas() -> impl Iterator<Item = (&'static str, schemars::Schema)> {
+    ansible::schemas().chain([("plan", schemars::schema_for!(SavedPlan)), ("spec", spec::schema())])
+}
+
 pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
-    for (name, schema) in ansible::schemas() {
+    for (name, schema) in schemas() {
         let text = format!("{:#}\n", schema.as_value());
         if let Some(dir) = &arguments.dir {
             let file = dir.join(format!("{name}.json"));

@@ -1,6 +1,9 @@
 //! `/v1/acl/`: whether access is controlled at all.
 
-use super::client::Client;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::client::{Client, found};
 use super::error::Error;
 use super::request::Request;
 
@@ -21,5 +24,30 @@ impl Acl<'_> {
             Err(error) if error.status().is_some() => Ok(true),
             Err(error) => Err(error),
         }
+    }
+
+    /// Of these nodes, those whose sessions the token may not read; `None` where this Consul does not tell.
+    ///
+    /// No list of sessions refuses: each leaves out what the token may not see. This is what Consul's own user
+    /// interface asks, from 1.7 on; seen on 1.8.7.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn hidden_sessions(&self, nodes: &[&str]) -> Result<Option<Vec<String>>, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Answer {
+            segment: String,
+            allow: bool,
+        }
+        let asked: Vec<_> =
+            nodes.iter().map(|node| json!({"Resource": "session", "Access": "read", "Segment": node})).collect();
+        let body = serde_json::to_vec(&asked).unwrap_or_default();
+        let request = Request::post(&["internal", "acl", "authorize"]).body(body);
+        let answers = found(self.0.read::<Vec<Answer>>(&request))?;
+        let hidden = |(answers, _): (Vec<Answer>, _)| {
+            answers.into_iter().filter(|answer| !answer.allow).map(|answer| answer.segment).collect()
+        };
+        Ok(answers.map(hidden))
     }
 }

@@ -340,8 +340,8 @@ impl Agent<'_> {
         // By its status it tells the health of this agent's instances, 503 for a critical one: all but 403 is a yes.
         let request = Request::get(&["agent", "health", "service", "name", name]);
         match self.0.try_once(&request, self.0.timeout()) {
+            Err(error) if error.status().is_none() || error.is_unknown_token() => Err(error),
             Err(error) if error.is_denied() => Ok(false),
-            Err(error) if error.status().is_none() => Err(error),
             _ => Ok(true),
         }
     }

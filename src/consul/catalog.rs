@@ -10,6 +10,7 @@ use super::client::{Client, found};
 use super::error::Error;
 use super::query::{Query, QueryMeta, null_is_default};
 use super::request::Request;
+use super::watch::Watch;
 
 /// The cluster's catalog.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +91,9 @@ pub struct NodeService {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CatalogService {
+    /// The node's id; empty for a node without an agent.
+    #[serde(rename = "ID", default)]
+    pub id: String,
     /// The node's name.
     pub node: String,
     /// The node's address.
@@ -218,6 +222,11 @@ impl Catalog<'_> {
         self.0.read(&Request::get(&["catalog", "node", name]).with(query))
     }
 
+    /// Follows a node and its services; `None` while it does not exist.
+    pub fn watch_node(&self, name: &str, query: &Query) -> Watch<Option<NodeServices>> {
+        Watch::new(self.0.clone(), Request::get(&["catalog", "node", name]).with(query))
+    }
+
     /// Whether the token may read this node; where it may not, lists leave it out without a word.
     ///
     /// # Errors
@@ -226,7 +235,7 @@ impl Catalog<'_> {
         // This one endpoint about a node refuses, where all others filter.
         let request = Request::get(&["coordinate", "node", name]).with(query);
         match found(self.0.send(&request)) {
-            Err(error) if error.is_denied() => Ok(false),
+            Err(error) if error.is_denied() && !error.is_unknown_token() => Ok(false),
             Err(error) => Err(error),
             Ok(_) => Ok(true),
         }
@@ -237,7 +246,7 @@ impl Catalog<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn has_node(&self, name: &str, query: &Query) -> Result<bool, Error> {
-        // Not taken apart: the small binary has no other use for a node and its services.
+        // Not taken apart: that there is an answer is all that counts.
         let request = Request::get(&["catalog", "node", name]).with(query);
         self.0.read::<Option<serde::de::IgnoredAny>>(&request).map(|(node, _)| node.is_some())
     }

@@ -1,12 +1,14 @@
 //! The client: tries again where that is safe, turns statuses into errors and JSON into records.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer as _};
 use serde_json::value::RawValue;
 
-use super::config::{Address, Config, Secret};
+use super::config::{Address, Config, DEFAULT_PORT, Secret};
 use super::error::{Call, Error};
 use super::query::QueryMeta;
 use super::request::Request;
@@ -104,6 +106,27 @@ impl Client {
         }
     }
 
+    /// A client with the same settings toward the agent of another host: on the same port, over the same scheme; from a
+    /// Unix socket, over HTTP on Consul's own port.
+    ///
+    /// # Errors
+    /// As for [`at`](Self::at).
+    pub fn at_host(&self, host: &str) -> Result<Self, Error> {
+        let (https, port) = match self.inner.config.address {
+            Address::Tcp { https, port, .. } => (https, port),
+            Address::Unix(_) => (false, DEFAULT_PORT),
+        };
+        self.at(Address::Tcp { https, host: host.to_owned(), port })
+    }
+
+    /// The same client with another limit on how long a request may take, further tries included. It shares the
+    /// connections.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        let Inner { transport, over_http, config, .. } = &*self.inner;
+        Self::of(Config { timeout, ..config.clone() }, transport.clone(), *over_http)
+    }
+
     /// The agent's address, for messages.
     pub fn address(&self) -> &str {
         &self.inner.address
@@ -198,6 +221,22 @@ impl Client {
         self.decode(request, &response)
     }
 
+    /// Sends `request`, and gives each record of the JSON list that answers it to `take` as it is read, so that whoever
+    /// keeps few holds few; none where there is nothing (404). Where the list ends before its time, some were given.
+    pub(super) fn read_each<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+        take: &mut dyn FnMut(T),
+    ) -> Result<QueryMeta, Error> {
+        let response = self.exchange(request)?;
+        if response.status != 404 {
+            let mut json = serde_json::Deserializer::from_slice(&response.body);
+            let read = json.deserialize_seq(Each(take)).and_then(|()| json.end());
+            read.map_err(|source| self.undecodable(request, &response.body, source))?;
+        }
+        Ok(response.meta)
+    }
+
     /// Sends `request` once, within `timeout`, and reads the JSON that answers it; the default where there is nothing.
     pub(super) fn read_once<T: DeserializeOwned + Default>(
         &self,
@@ -285,6 +324,24 @@ impl Client {
             path: request.path_and_query(),
             address: self.address().to_owned(),
         })
+    }
+}
+
+/// Reads a list, and gives its records away.
+struct Each<'a, T>(&'a mut dyn FnMut(T));
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Each<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while let Some(record) = list.next_element()? {
+            (self.0)(record);
+        }
+        Ok(())
     }
 }
 

@@ -153,6 +153,11 @@ impl Error {
         self.status() == Some(403)
     }
 
+    /// True where Consul does not know the token, so that nothing is said of its rights.
+    pub fn is_unknown_token(&self) -> bool {
+        self.is_denied() && self.body().is_some_and(|body| body.contains("ACL not found"))
+    }
+
     /// True where a write may have been carried out all the same: the answer was lost, or leaves it open.
     pub fn leaves_open(&self) -> bool {
         match self {

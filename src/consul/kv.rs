@@ -1,8 +1,10 @@
 //! `/v1/kv/`: keys and their values, which are bytes.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::client::{Client, found};
@@ -158,10 +160,23 @@ impl Kv<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn keys(&self, prefix: &str, separator: Option<&str>, query: &Query) -> Result<Vec<String>, Error> {
+        self.keys_with_meta(prefix, separator, query).map(|(keys, _)| keys)
+    }
+
+    /// [`keys`](Self::keys), and what the answer says of itself: see [`QueryMeta::filtered_by_acls`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn keys_with_meta(
+        &self,
+        prefix: &str,
+        separator: Option<&str>,
+        query: &Query,
+    ) -> Result<(Vec<String>, QueryMeta), Error> {
         check_prefix(prefix)?;
         let request = Request::get_kv(prefix).with(query).flag("keys");
         let request = separator.into_iter().fold(request, |request, text| request.parameter("separator", text));
-        self.0.read_or_default(&request).map(|(keys, _)| keys)
+        self.0.read_or_default(&request)
     }
 
     /// The keys below `prefix` (a plain string prefix; empty for all) that the token may read, with their values,
@@ -170,8 +185,19 @@ impl Kv<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn recurse(&self, prefix: &str, query: &Query) -> Result<(Vec<KvPair>, QueryMeta), Error> {
+        let mut pairs = Vec::new();
+        let meta = self.each(prefix, query, &mut |pair| pairs.push(pair))?;
+        Ok((pairs, meta))
+    }
+
+    /// [`recurse`](Self::recurse), key by key: `take` gets each as it is read, so that a caller who keeps few of many
+    /// holds few. Where it fails, some may have been given.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn each(&self, prefix: &str, query: &Query, take: &mut dyn FnMut(KvPair)) -> Result<QueryMeta, Error> {
         check_prefix(prefix)?;
-        self.0.read_or_default(&Request::get_kv(prefix).with(query).flag("recurse"))
+        self.0.read_each(&Request::get_kv(prefix).with(query).flag("recurse"), take)
     }
 
     /// The keys below `prefix` (a plain string prefix; empty for all) that some session holds.
@@ -197,7 +223,7 @@ impl Kv<'_> {
         check_key(key)?;
         match found(self.0.send(&Request::get_kv(key).with(query))) {
             Ok(_) => Ok(true),
-            Err(error) if error.is_denied() => Ok(false),
+            Err(error) if error.is_denied() && !error.is_unknown_token() => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -219,6 +245,16 @@ impl Kv<'_> {
         check_prefix(prefix)?;
         Ok(Watch::new(self.0.clone(), Request::get_kv(prefix).with(query).flag("recurse")))
     }
+
+    /// Follows the keys below a prefix by their names alone. There is an answer for a changed value too, so that this
+    /// is the light way to learn that something changed.
+    ///
+    /// # Errors
+    /// [`Error::Key`] where no key can have that prefix.
+    pub fn watch_keys(&self, prefix: &str, query: &Query) -> Result<Watch<Vec<String>>, Error> {
+        check_prefix(prefix)?;
+        Ok(Watch::new(self.0.clone(), Request::get_kv(prefix).with(query).flag("keys")))
+    }
 }
 
 pub(super) fn to_base64<S: Serializer>(value: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
@@ -226,8 +262,28 @@ pub(super) fn to_base64<S: Serializer>(value: &[u8], serializer: S) -> Result<S:
 }
 
 pub(super) fn from_base64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    match Option::<std::borrow::Cow<'de, str>>::deserialize(deserializer)? {
-        None => Ok(Vec::new()),
-        Some(text) => BASE64.decode(text.as_ref()).map_err(serde::de::Error::custom),
+    deserializer.deserialize_option(Base64)
+}
+
+/// Decodes straight from the text that is read, for there may be a hundred thousand values.
+struct Base64;
+
+impl<'de> Visitor<'de> for Base64 {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("base64, or null")
+    }
+
+    fn visit_none<E: serde::de::Error>(self) -> Result<Vec<u8>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<u8>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<u8>, E> {
+        BASE64.decode(text).map_err(E::custom)
     }
 }

@@ -12,6 +12,8 @@ pub enum Method {
     Get,
     /// Writes.
     Put,
+    /// Asks with a body.
+    Post,
     /// Deletes.
     Delete,
 }
@@ -22,6 +24,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Put => "PUT",
+            Self::Post => "POST",
             Self::Delete => "DELETE",
         }
     }
@@ -53,6 +56,11 @@ impl Request {
     /// A write to `/v1/` and these segments, each encoded.
     pub fn put(segments: &[&str]) -> Self {
         Self::new(Method::Put, segments, false)
+    }
+
+    /// A question to `/v1/` and these segments, each encoded, that needs a body. It writes nothing.
+    pub fn post(segments: &[&str]) -> Self {
+        Self::new(Method::Post, segments, true)
     }
 
     fn new(method: Method, segments: &[&str], repeatable: bool) -> Self {

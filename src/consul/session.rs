@@ -9,6 +9,7 @@ use super::client::{Client, found};
 use super::error::Error;
 use super::query::{Query, QueryMeta, null_is_default};
 use super::request::Request;
+use super::watch::Watch;
 
 /// Sessions.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +150,15 @@ impl SessionApi<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn list(&self, query: &Query) -> Result<Vec<SessionEntry>, Error> {
-        self.0.read(&Request::get(&["session", "list"]).with(query)).map(|(entries, _)| entries)
+        self.list_with_meta(query).map(|(entries, _)| entries)
+    }
+
+    /// [`list`](Self::list), and what the answer says about itself.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn list_with_meta(&self, query: &Query) -> Result<(Vec<SessionEntry>, QueryMeta), Error> {
+        self.0.read(&Request::get(&["session", "list"]).with(query))
     }
 
     /// [`list`](Self::list) as JSON text, for passing on: checked to be a JSON list, but not taken apart, which for
@@ -175,6 +184,15 @@ impl SessionApi<'_> {
     /// See [`Error`].
     pub fn list_node_with_meta(&self, node: &str, query: &Query) -> Result<(Vec<SessionEntry>, QueryMeta), Error> {
         self.0.read(&Request::get(&["session", "node", node]).with(query))
+    }
+
+    /// Follows the sessions of the datacenter, or those of a node. A renewal is no change.
+    pub fn watch(&self, node: Option<&str>, query: &Query) -> Watch<Vec<SessionEntry>> {
+        let request = match node {
+            Some(node) => Request::get(&["session", "node", node]),
+            None => Request::get(&["session", "list"]),
+        };
+        Watch::new(self.0.clone(), request.with(query))
     }
 
     /// Starts a session's TTL anew; `None` where it does not exist (any more). One without a TTL takes it well.

@@ -9,16 +9,6 @@ use super::kv::{KvPair, to_base64};
 use super::query::Query;
 use super::request::Request;
 
-/// How many operations a later Consul takes in one transaction.
-const MANY: usize = 128;
-
-/// How many an earlier one takes. No server says which it is; it answers 413 to more.
-const FEW: usize = 64;
-
-/// The longest body that a server takes by default (`txn_max_req_len`): 512 KiB. A single operation with a value of
-/// the longest kind does not fit, for its value travels as base64; write such a value by itself.
-const MAX_BODY: usize = 512 * 1024;
-
 /// Transactions.
 #[derive(Clone, Copy, Debug)]
 pub struct Txn<'a>(pub(super) &'a Client);
@@ -110,6 +100,14 @@ impl Operation {
     pub fn key(&self) -> &str {
         &self.key
     }
+
+    /// How many bytes it takes in a transaction's body, about: for whoever packs operations that must stay together.
+    pub fn size(&self) -> usize {
+        let value = self.value.as_ref().map_or(0, |value| value.len().div_ceil(3) * 4);
+        // A character of a key takes six in JSON at most; the names of the fields, the numbers and a session's id less
+        // than 200.
+        value + self.key.len() * 6 + 200
+    }
 }
 
 /// An operation that failed, and with it its whole batch.
@@ -128,26 +126,56 @@ pub struct OperationError {
 #[non_exhaustive]
 pub enum TxnError {
     /// An operation failed, so nothing of its batch was done.
-    #[error("after {applied} operations: {}", describe(.failed))]
+    #[error("after {applied} operations: {}", self.reason())]
     Refused {
         /// How many operations were done before: the batches before this one, which stay.
         applied: usize,
         /// What failed.
         failed: Vec<OperationError>,
     },
-    /// A batch was not answered. Nothing of it, or all of it, was done.
-    #[error("after {applied} operations: {source}")]
+    /// A batch was not carried out, or not answered.
+    #[error("after {applied} operations: {}", self.reason())]
     Failed {
         /// How many operations were certainly done before.
         applied: usize,
+        /// How many after those are of a batch whose answer was lost: all of them were done, or none.
+        open: usize,
         /// What went wrong.
         source: Error,
     },
 }
 
-fn describe(failed: &[OperationError]) -> String {
-    let one = |error: &OperationError| format!("operation {} on {:?}: {}", error.index, error.key, error.what);
-    failed.iter().map(one).collect::<Vec<_>>().join("; ")
+impl TxnError {
+    /// True where the token does not allow it.
+    pub fn is_denied(&self) -> bool {
+        match self {
+            // The status is 409 then, as for every operation that fails.
+            Self::Refused { failed, .. } => failed.iter().any(|failed| failed.what.contains("Permission denied")),
+            Self::Failed { source, .. } => source.is_denied(),
+        }
+    }
+
+    /// What went wrong, without how much had been done before.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Failed { source, .. } => source.to_string(),
+            Self::Refused { failed, .. } => {
+                let one = |error: &OperationError| format!("on {:?}: {}", error.key, error.what);
+                failed.iter().map(one).collect::<Vec<_>>().join("; ")
+            }
+        }
+    }
+
+    /// How many operations were certainly done.
+    pub fn applied(&self) -> usize {
+        let (Self::Refused { applied, .. } | Self::Failed { applied, .. }) = self;
+        *applied
+    }
+
+    /// How many operations after those were all done or none, for the answer was lost.
+    pub fn open(&self) -> usize {
+        if let Self::Failed { open, .. } = self { *open } else { 0 }
+    }
 }
 
 #[derive(Deserialize)]
@@ -173,6 +201,32 @@ struct Failure {
 }
 
 impl Txn<'_> {
+    /// How many operations a later Consul takes in one transaction.
+    pub const MANY: usize = 128;
+
+    /// How many an earlier one takes. No server says which it is; it answers 413 to more.
+    pub const FEW: usize = 64;
+
+    /// The longest body that a server takes by default (`txn_max_req_len`): 512 KiB. A single operation with a value of
+    /// the longest kind does not fit, for its value travels as base64; write such a value by itself.
+    pub const MAX_BODY: usize = 512 * 1024;
+
+    /// Does `operations` as one transaction: all of them, or none. Gives what they leave behind, as
+    /// [`apply`](Self::apply) does.
+    ///
+    /// # Errors
+    /// [`TxnError`]; a status 413 where the server takes fewer at once: [`Txn::MANY`] for a later Consul, [`Txn::FEW`]
+    /// for an earlier one, and [`Txn::MAX_BODY`] for all.
+    pub fn once(&self, operations: &[Operation], query: &Query) -> Result<Vec<KvPair>, TxnError> {
+        check(operations, 0)?;
+        let (_, body) = batch(operations, usize::MAX, usize::MAX);
+        let request = Request::put(&["txn"]).with(query).body(body.into_bytes());
+        match self.0.read::<Answer>(&request) {
+            Ok((answer, _)) => Ok(answer.results.unwrap_or_default().into_iter().map(|outcome| outcome.kv).collect()),
+            Err(error) => Err(refusal(error, 0, operations, operations.len())),
+        }
+    }
+
     /// Does `operations` in their order, packed into as few transactions as the server takes. Gives what they leave
     /// behind: a pair for each operation that writes or reads, with its value only for one that reads.
     ///
@@ -185,36 +239,42 @@ impl Txn<'_> {
     pub fn apply(&self, operations: &[Operation], query: &Query) -> Result<Vec<KvPair>, TxnError> {
         let mut applied = 0;
         let mut pairs = Vec::new();
-        let mut limit = MANY;
-        for operation in operations {
-            let value = operation.value.as_deref().unwrap_or_default();
-            check_key(&operation.key)
-                .and_then(|()| check_value(&operation.key, value))
-                .map_err(|error| TxnError::Failed { applied, source: error.into() })?;
-        }
+        let mut limit = Self::MANY;
+        check(operations, applied)?;
         while let Some(rest) = operations.get(applied..).filter(|rest| !rest.is_empty()) {
-            let (count, body) = batch(rest, limit);
+            let (count, body) = batch(rest, limit, Self::MAX_BODY);
             let request = Request::put(&["txn"]).with(query).body(body.into_bytes());
             match self.0.read::<Answer>(&request) {
                 Ok((answer, _)) => {
                     pairs.extend(answer.results.unwrap_or_default().into_iter().map(|outcome| outcome.kv));
                     applied += count;
                 }
-                Err(Error::Status { status: 413, .. }) if count > FEW => limit = FEW,
-                Err(error) => return Err(refusal(error, applied, rest)),
+                Err(Error::Status { status: 413, .. }) if count > Self::FEW => limit = Self::FEW,
+                Err(error) => return Err(refusal(error, applied, rest, count)),
             }
         }
         Ok(pairs)
     }
 }
 
-/// As many of `operations` as fit into one transaction, at least one, and its body.
-fn batch(operations: &[Operation], limit: usize) -> (usize, String) {
+/// Refuses keys and values that Consul would refuse, or take for others.
+fn check(operations: &[Operation], applied: usize) -> Result<(), TxnError> {
+    for operation in operations {
+        let value = operation.value.as_deref().unwrap_or_default();
+        check_key(&operation.key)
+            .and_then(|()| check_value(&operation.key, value))
+            .map_err(|error| TxnError::Failed { applied, open: 0, source: error.into() })?;
+    }
+    Ok(())
+}
+
+/// As many of `operations` as fit into one transaction of so many operations and bytes, at least one, and its body.
+fn batch(operations: &[Operation], limit: usize, bytes: usize) -> (usize, String) {
     let mut body = String::from("[");
     let mut count = 0;
     for operation in operations.iter().take(limit) {
         let one = format!("{{\"KV\":{}}}", serde_json::to_string(operation).unwrap_or_default());
-        if count > 0 && body.len() + one.len() + 2 > MAX_BODY {
+        if count > 0 && body.len() + one.len() > bytes.saturating_sub(2) {
             break;
         }
         if count > 0 {
@@ -227,11 +287,14 @@ fn batch(operations: &[Operation], limit: usize) -> (usize, String) {
     (count, body)
 }
 
-/// Reads a 409 as what it says: which operation failed, and why.
-fn refusal(error: Error, applied: usize, rest: &[Operation]) -> TxnError {
-    let answer = error.body().filter(|_| error.is_conflict()).map(serde_json::from_str::<Answer>);
+/// Reads a 409 as what it says: which operation failed, and why. `count` operations had been sent.
+fn refusal(error: Error, applied: usize, rest: &[Operation], count: usize) -> TxnError {
+    // From bytes, as all answers are read: from a text it would be the same code once more.
+    let answer =
+        error.body().filter(|_| error.is_conflict()).map(|body| serde_json::from_slice::<Answer>(body.as_bytes()));
     let Some(Ok(Answer { errors: Some(failures), .. })) = answer else {
-        return TxnError::Failed { applied, source: error };
+        let open = if error.leaves_open() { count } else { 0 };
+        return TxnError::Failed { applied, open, source: error };
     };
     let name = |failure: Failure| OperationError {
         index: applied + failure.op_index,
@@ -252,18 +315,19 @@ mod tests {
     #[test]
     fn batches_keep_to_both_limits() {
         let small: Vec<Operation> = (0..200).map(|n| Operation::set(&format!("k{n}"), b"v", 0)).collect();
-        assert_eq!(batch(&small, MANY).0, 128);
-        assert_eq!(batch(&small, FEW).0, 64);
+        assert_eq!(batch(&small, Txn::MANY, Txn::MAX_BODY).0, 128);
+        assert_eq!(batch(&small, Txn::FEW, Txn::MAX_BODY).0, 64);
         let large: Vec<Operation> = (0..10).map(|n| Operation::set(&format!("k{n}"), &[0; 100_000], 0)).collect();
-        let (count, body) = batch(&large, MANY);
+        let (count, body) = batch(&large, Txn::MANY, Txn::MAX_BODY);
         assert_eq!(count, 3, "100,000 bytes are 133,336 as base64");
-        assert!(body.len() <= MAX_BODY);
-        assert_eq!(batch(&[Operation::set("k", &[0; 500_000], 0)], MANY).0, 1, "one at least");
+        assert!(body.len() <= Txn::MAX_BODY);
+        assert_eq!(batch(&[Operation::set("k", &[0; 500_000], 0)], Txn::MANY, Txn::MAX_BODY).0, 1, "one at least");
     }
 
     #[test]
     fn an_operation_is_written_as_consul_reads_it() {
-        let (_, body) = batch(&[Operation::cas("a", b"x", 7, 3), Operation::check_session("b", "id")], MANY);
+        let (_, body) =
+            batch(&[Operation::cas("a", b"x", 7, 3), Operation::check_session("b", "id")], Txn::MANY, Txn::MAX_BODY);
         assert_eq!(
             body,
             r#"[{"KV":{"Verb":"cas","Key":"a","Value":"eA==","Flags":7,"Index":3}},{"KV":{"Verb":"check-session","Key":"b","Session":"id"}}]"#

@@ -32,6 +32,11 @@ pub struct KeyContent {
 }
 
 impl KeyContent {
+    /// Whether `key` is as mentioned.
+    pub fn is_of(&self, key: &Key) -> bool {
+        self.value.as_ref().is_none_or(|value| *value == key.value) && self.flags.is_none_or(|flags| flags == key.flags)
+    }
+
     /// `base`, with this content in place of its own.
     pub fn over(&self, base: Key) -> Key {
         Key { key: base.key, value: self.value.clone().unwrap_or(base.value), flags: self.flags.unwrap_or(base.flags) }

@@ -116,6 +116,8 @@ impl Session {
     pub const LOCK_DELAY_MAX: ConsulDuration = ConsulDuration::from_secs(60);
     /// The shortest lock-delay that is not zero, 1 µs: Consul reads a lower number as *seconds*.
     pub const LOCK_DELAY_MIN: ConsulDuration = ConsulDuration::from_nanos(1_000);
+    /// How the names of sessions begin that Lictor makes for itself.
+    pub const OWN_PREFIX: &str = "lictor: ";
     /// How the name of a note begins that a replacement leaves while it is under way: see `reconcile`.
     pub const NOTE_PREFIX: &str = "lictor: replacing ";
     /// The longest name, in bytes. Consul has no limit; a name that long is a mistake, such as a file's content.
@@ -148,10 +150,7 @@ impl Session {
                 )));
             }
         }
-        validate_name("node", &self.node)?;
-        if matches!(self.node.as_str(), "." | "..") {
-            return Err(Refused::new(format!("node is {:?}, which no path to Consul can hold", self.node)));
-        }
+        validate_path_name("node", &self.node)?;
         let delay = self.lock_delay;
         if delay > Self::LOCK_DELAY_MAX {
             return Err(Refused::new(format!(
@@ -203,6 +202,9 @@ impl Session {
         if self.node.eq_ignore_ascii_case(&wish.node) {
             self.node.clone_from(&wish.node);
         }
+        if self.checks == wish.checks {
+            return self;
+        }
         let spelled =
             |check: String| wish.checks.iter().find(|w| w.eq_ignore_ascii_case(&check)).cloned().unwrap_or(check);
         self.checks = self.checks.into_iter().map(spelled).collect();
@@ -233,6 +235,23 @@ pub fn validate_name(option: &str, name: &str) -> Result<(), Refused> {
     if name.chars().any(char::is_control) {
         return Err(Refused::new(format!(
             "{option} holds a newline or another control character: {name:?}; use printable characters only"
+        )));
+    }
+    Ok(())
+}
+
+/// Checks a name that stands in a path of Consul's API, which redirects to another one where a part between slashes is
+/// empty, `.` or `..`.
+///
+/// # Errors
+/// As for [`validate_name`], and where it has such a part.
+pub fn validate_path_name(option: &str, name: &str) -> Result<(), Refused> {
+    validate_name(option, name)?;
+    let parts = name.strip_suffix('/').unwrap_or(name).split('/');
+    if parts.into_iter().any(|part| matches!(part, "" | "." | "..")) {
+        return Err(Refused::new(format!(
+            "{option} is {name:?}, which no path to Consul can hold: leave out `.`, `..`, and a slash at its start or \
+             behind another"
         )));
     }
     Ok(())

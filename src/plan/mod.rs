@@ -2,10 +2,12 @@
 
 mod change;
 mod desired;
+pub mod doctor;
 pub mod key;
 mod policy;
 mod safety;
 pub mod service;
+pub mod state;
 
 use crate::object::{HeldLocks, ObservedSession, Properties, Session};
 
@@ -13,7 +15,7 @@ pub use change::{Change, DeleteReason, SpareReason, Spared};
 pub use desired::Desired;
 pub use policy::{OnDrift, Policy};
 pub use safety::UnsafePlan;
-pub(crate) use safety::{describe, name_keys};
+pub(crate) use safety::{NAMED_KEYS, describe, name_keys};
 
 /// The difference between desired and observed.
 #[derive(Clone, Debug, PartialEq, Eq)]

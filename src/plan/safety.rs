@@ -49,7 +49,7 @@ pub enum UnsafePlan {
 }
 
 /// How many keys a message names.
-const NAMED_KEYS: usize = 10;
+pub(crate) const NAMED_KEYS: usize = 10;
 
 /// `delay is 15s, not 20s; ttl is none, not 30s`
 pub(crate) fn describe(differences: &[FieldDifference]) -> String {

@@ -10,7 +10,7 @@ use super::{Error, Reconciler, Report, note};
 
 /// How many sessions are destroyed before their locks are looked for again: a look reads every key below the lock
 /// prefix, and a thousand duplicates are no rarity where the older module ran.
-const LOOK_EVERY: usize = 50;
+pub(super) const LOOK_EVERY: usize = 50;
 
 /// Applies `plan`, which was made from `observed` and has passed its check.
 pub(super) fn apply(run: &Reconciler<'_>, plan: Plan, observed: &Observation) -> Result<Report, Error> {

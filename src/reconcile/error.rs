@@ -1,10 +1,15 @@
 //! Why Consul does not agree with what is desired.
 
+use std::time::Duration;
+
 use crate::consul;
-use crate::object::{FieldDifference, Refused, SessionId};
+use crate::object::{FieldDifference, ObjectId, Refused, SessionId};
 use crate::plan::key::UnsafeKey;
 use crate::plan::service::UnsafeService;
+use crate::plan::state::Refusal;
 use crate::plan::{UnsafePlan, describe};
+
+use super::{Progress, RecordError};
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -56,19 +61,25 @@ pub enum Error {
         /// Consul's reason.
         what: String,
     },
+    /// The token may not write a key.
+    #[error("key {key:?} cannot be written: {what}")]
+    NotAllowed {
+        /// The key.
+        key: String,
+        /// Consul's reason.
+        what: String,
+    },
     /// A session that is to hold a key does not exist.
     #[error("there is no session {session}: it has ended, or it never was")]
     NoSession {
         /// Its id, or its name.
         session: String,
     },
-    /// A write of many operations stopped on the way.
-    #[error("{done} of {of} were done, the rest was not: {source}")]
+    /// A change of many keys stopped on the way.
+    #[error("{progress}: {}", .source.reason())]
     Partly {
-        /// How many were done.
-        done: usize,
-        /// How many there were to do.
-        of: usize,
+        /// How far it came.
+        progress: Box<Progress>,
         /// Why it stopped.
         source: Box<consul::TxnError>,
     },
@@ -167,6 +178,75 @@ pub enum Error {
         /// In what it differs.
         differences: Vec<FieldDifference>,
     },
+    /// A plan for many objects is too dangerous. Nothing was written.
+    #[error("{}", refusals(.0))]
+    UnsafeState(Vec<Refusal>),
+    /// The record of an owner is not to be relied on. Nothing was written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Another run for the same owner is at work. Nothing was written.
+    #[error("another run for owner {owner:?} is at work: {holder}; waited {} s for it", .waited.as_secs())]
+    OwnerLocked {
+        /// The owner.
+        owner: String,
+        /// Who holds the lock.
+        holder: String,
+        /// How long this run waited.
+        waited: Duration,
+    },
+    /// The lock of the owner was lost. Nothing is written from then on.
+    #[error("the lock of owner {owner:?} was lost: its session ended, or Consul could not be reached to renew it")]
+    LockLost {
+        /// The owner.
+        owner: String,
+    },
+    /// What went wrong with one of many objects.
+    #[error("{id}: {source}")]
+    Object {
+        /// The object.
+        id: ObjectId,
+        /// What went wrong.
+        source: Box<Error>,
+    },
+    /// What went wrong with several keys that were to be written at once: all were, or none.
+    #[error("{first} and {} more keys: {source}", .count - 1)]
+    Batch {
+        /// The first of them.
+        first: ObjectId,
+        /// How many they are.
+        count: usize,
+        /// What went wrong.
+        source: Box<consul::Error>,
+    },
+    /// The token may not write a key, which was to be written in a transaction.
+    #[error("key {key:?} is not written: {what}")]
+    Denied {
+        /// The key.
+        key: String,
+        /// Consul's reason.
+        what: String,
+    },
+    /// At the address of a node, another node's agent answers.
+    #[error("the agent at {address}, where node '{node}' is to be, is that of node '{found}'")]
+    OtherAgent {
+        /// The node.
+        node: String,
+        /// Its address.
+        address: String,
+        /// The node whose agent answered.
+        found: String,
+    },
+    /// Somebody asked to stop.
+    #[error("it was asked to stop; the next run finishes this")]
+    Stopped,
+    /// An object is to be handed on, and is not the owner's.
+    #[error("{id} is not {owner:?}'s")]
+    NotOwned {
+        /// The object.
+        id: ObjectId,
+        /// The owner.
+        owner: String,
+    },
     /// It failed after something had been written.
     #[error("{done}; then: {source}; {next}")]
     Interrupted {
@@ -182,9 +262,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// True where something was written before it failed, and is still there (or still gone).
+    /// True where something was written before it failed, and is still there (or still gone), or may have been.
     pub fn wrote(&self) -> bool {
-        matches!(self, Self::Interrupted { .. } | Self::HalfDone { .. } | Self::Partly { done: 1.., .. })
+        match self {
+            Self::Interrupted { .. } | Self::HalfDone { .. } => true,
+            Self::Partly { progress, .. } => progress.done + progress.open > 0,
+            _ => false,
+        }
     }
 
     /// True where a write may have been carried out although it failed.
@@ -197,9 +281,24 @@ impl Error {
         match self {
             Self::Consul(error) => Some(error),
             Self::Interrupted { source, .. } => source.consul(),
-            Self::HalfDone { source, .. } => Some(source),
+            Self::HalfDone { source, .. } | Self::Batch { source, .. } => Some(source),
+            Self::Object { source, .. } => source.consul(),
             _ => None,
         }
+    }
+}
+
+/// The first few reasons, and how many there are.
+fn refusals(refusals: &[Refusal]) -> String {
+    const NAMED: usize = 10;
+    let one = |refusal: &Refusal| match &refusal.id {
+        Some(id) => format!("{id}: {}", refusal.reason),
+        None => refusal.reason.to_string(),
+    };
+    let named = refusals.iter().take(NAMED).map(one).collect::<Vec<_>>().join("; ");
+    match refusals.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named}; and {more} more"),
     }
 }
 

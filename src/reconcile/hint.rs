@@ -4,7 +4,7 @@ use crate::consul;
 use crate::plan::UnsafePlan;
 use crate::plan::service::UnsafeService;
 
-use super::Error;
+use super::{Error, RecordError};
 
 /// A part of Consul's (or the TLS library's) text, and what to try where it appears.
 const BY_TEXT: &[(&str, &str)] = &[
@@ -47,7 +47,27 @@ impl Error {
         match self {
             Self::Consul(error) => of_consul(error),
             Self::Interrupted { source, .. } => source.hint(),
-            Self::HalfDone { source, .. } => of_consul(source),
+            Self::HalfDone { source, .. } | Self::Batch { source, .. } => of_consul(source),
+            Self::Object { source, .. } => source.hint(),
+            Self::Record(RecordError::Damaged { .. }) => Some(
+                "put the record back as it was, from a snapshot of Consul; or delete its key: then the owner has nothing, \
+                 and `lictor adopt` takes its objects over again"
+                    .to_owned(),
+            ),
+            Self::Record(RecordError::Edited { .. }) => Some(
+                "put it back as it was; or, where the change was meant, take its `digest` out: then it counts as it stands"
+                    .to_owned(),
+            ),
+            Self::Record(RecordError::Newer { .. }) => Some("use that version, or a later one".to_owned()),
+            Self::OwnerLocked { .. } => Some(
+                "let it finish, or wait for it longer; if it was killed, its lock ends by itself within half a minute"
+                    .to_owned(),
+            ),
+            Self::LockLost { .. } => Some("run it again: it finishes what was begun".to_owned()),
+            Self::Denied { .. } => Some("the token needs `key:write` for the key".to_owned()),
+            Self::OtherAgent { .. } => Some(
+                "register the services of that node from that node, or reach its agent by an address of its own".to_owned(),
+            ),
             Self::Service(UnsafeService::HasAgent { .. }) => Some(
                 "register the service with that node's agent: run this on that node, or name its agent by `host`, and \
                  leave `node` out"
@@ -59,8 +79,18 @@ impl Error {
                 Some("wait until the lock is free; or replace it all the same with `force`; or keep the session as it is: `on_drift` keep".to_owned())
             }
             Self::Held { .. } | Self::LockDelay { .. } => {
-                Some("wait for it with `on_busy` wait, or skip the task; a plain write goes through with `force`".to_owned())
+                Some("a task may wait for it or be skipped (`on_busy`); a plain write goes through with `force`".to_owned())
             }
+            Self::NotAllowed { key, .. } => Some(may_key(key, "write")),
+            Self::Partly { source, .. } if source.is_denied() => Some(may_key("KEY", "write")),
+            Self::Partly { .. } => {
+                Some("run it again: it finds what was done, and does the rest as it stands then".to_owned())
+            }
+            Self::NoSession { .. } => Some(
+                "where there is one, the token may not see it: that takes `session \"NODE\" { policy = \"read\" }` for \
+                 its node"
+                    .to_owned(),
+            ),
             Self::Unsafe(UnsafePlan::Drifted { .. }) => {
                 Some("ask for the properties that it has, or have it replaced: `on_drift` replace".to_owned())
             }
@@ -80,6 +110,12 @@ fn of_consul(error: &consul::Error) -> Option<String> {
         return Some((*hint).to_owned());
     }
     match error {
+        // Go's unicode.IsPrint decides; `disable_http_unprintable_char_filter` in the agent's configuration lifts it.
+        consul::Error::Status { status: 400, body, .. } if body.is_empty() => Some(
+            "Consul refuses a path with a character that does not print, such as a no-break space or a zero-width one: \
+             write the name, or the key, without it"
+                .to_owned(),
+        ),
         consul::Error::Connect { .. } => Some(
             "is the agent running there? Its address comes from `host` and `port`, --http-addr, or CONSUL_HTTP_ADDR"
                 .to_owned(),
@@ -95,23 +131,31 @@ fn of_consul(error: &consul::Error) -> Option<String> {
         consul::Error::Redirect { .. } | consul::Error::Decode { .. } => {
             Some("is that Consul's HTTP API, or a proxy before it?".to_owned())
         }
-        error if error.is_denied() => Some(denied(error.call().map_or("", |call| &call.path)).to_owned()),
+        error if error.is_denied() => error.call().map(denied),
         _ => None,
     }
 }
 
 /// The ACL rule that a request needs.
-fn denied(path: &str) -> &'static str {
-    match path.strip_prefix("/v1/").and_then(|path| path.split(['/', '?']).next()) {
+fn denied(call: &consul::Call) -> String {
+    let path = call.path.as_str();
+    if path.starts_with("/v1/kv/") {
+        return may_key("KEY", if call.method == "GET" { "read" } else { "write" });
+    }
+    let rule = match path.strip_prefix("/v1/").and_then(|path| path.split(['/', '?']).next()) {
         Some("session") => "the token needs `session \"NODE\" { policy = \"write\" }` for the session's node",
         Some("agent") => denied_by_agent(path),
         Some("catalog") => {
             "the token needs `service \"NAME\" { policy = \"write\" }` for the service's name, and `node \"NODE\" { \
              policy = \"write\" }` to make or change the node"
         }
-        Some("kv") => "the token needs key:read where locks are looked for: see `lock_prefix`",
         _ => "the token's rights do not reach that far",
-    }
+    };
+    rule.to_owned()
+}
+
+fn may_key(key: &str, policy: &str) -> String {
+    format!("the token needs `key \"{key}\" {{ policy = \"{policy}\" }}`, or a key_prefix with it")
 }
 
 /// The ACL rule that a request to the agent itself needs.

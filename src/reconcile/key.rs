@@ -7,6 +7,9 @@
 //! - A tree is deleted in transactions of compare-and-set deletes: a key that somebody changed meanwhile stays.
 //!
 //! # Not guaranteed
+//! A value of more than about 384 KiB is too long for the transaction that locks a key only if it is as it was: a write
+//! that comes between the look and such a lock is lost.
+//!
 //! Where the token may read only a part of a tree, Consul before 1.11 does not say so, and the hidden part stays.
 
 use std::time::{Duration, Instant};
@@ -41,12 +44,12 @@ pub struct KeyReport {
     pub pair: Option<KvPair>,
 }
 
-impl From<&KvPair> for ObservedKey {
-    fn from(pair: &KvPair) -> Self {
+impl From<KvPair> for ObservedKey {
+    fn from(pair: KvPair) -> Self {
         Self {
-            key: Key { key: pair.key.clone(), value: pair.value.clone(), flags: pair.flags },
+            key: Key { key: pair.key, value: pair.value, flags: pair.flags },
             modify_index: pair.modify_index,
-            holder: pair.session.clone(),
+            holder: pair.session,
         }
     }
 }
@@ -74,7 +77,7 @@ impl KeyReconciler<'_> {
     /// What `apply` would fail with too.
     pub fn foresee(&self, key: &str, desired: &DesiredKey) -> Result<KeyReport, Error> {
         let pair = self.client.kv().get(key, &self.query.consistent())?;
-        let observed = pair.as_ref().map(ObservedKey::from);
+        let observed = pair.clone().map(ObservedKey::from);
         let change = plan_key(key, desired, observed.as_ref(), self.policy).map_err(|error| self.named(error))?;
         Ok(KeyReport { change, pair })
     }
@@ -100,7 +103,7 @@ impl KeyReconciler<'_> {
     }
 
     /// The error, with the name of the session that is in the way.
-    fn named(&self, error: UnsafeKey) -> Error {
+    pub(super) fn named(&self, error: UnsafeKey) -> Error {
         let UnsafeKey::Held { key, holder } = error else { return error.into() };
         // Only a name is at stake: where it cannot be read, the id has to do.
         let entry = self.client.session().read(&holder, self.query).ok().and_then(|(entry, _)| entry);
@@ -124,7 +127,7 @@ impl KeyReconciler<'_> {
     }
 
     /// Writes a change. False where the key had moved.
-    fn write(&self, change: &KeyChange) -> Result<bool, Error> {
+    pub(super) fn write(&self, change: &KeyChange) -> Result<bool, Error> {
         let kv = self.client.kv();
         let put = |after: &Key, condition| {
             kv.put(&after.key, &after.value, &PutOptions { flags: after.flags, condition }, self.query)
@@ -147,7 +150,11 @@ impl KeyReconciler<'_> {
         let lock = Operation::lock(&after.key, &after.value, after.flags, session);
         match self.client.txn().apply(&[unmoved, lock], self.query) {
             Ok(_) => Ok(true),
+            Err(TxnError::Failed { source, .. }) if source.status() == Some(413) => self.acquire_alone(after, session),
             Err(TxnError::Failed { source, .. }) => Err(source.into()),
+            Err(error @ TxnError::Refused { .. }) if error.is_denied() => {
+                Err(Error::NotAllowed { key: after.key.clone(), what: "Permission denied".to_owned() })
+            }
             Err(TxnError::Refused { failed, .. }) if failed.iter().any(|failed| failed.index == 0) => Ok(false),
             Err(TxnError::Refused { failed, .. }) => {
                 let what = failed.into_iter().map(|failed| failed.what).collect::<Vec<_>>().join("; ");
@@ -157,6 +164,33 @@ impl KeyReconciler<'_> {
                 // The key is free (else the plan had been refused), and Consul does not give it.
                 Err(Error::LockDelay { key: after.key.clone(), what })
             }
+        }
+    }
+
+    /// Locks a key whose value is too long for a transaction, where it travels as base64.
+    fn acquire_alone(&self, after: &Key, session: &str) -> Result<bool, Error> {
+        let options = PutOptions { flags: after.flags, condition: Condition::Acquire(session.to_owned()) };
+        match self.client.kv().put(&after.key, &after.value, &options, self.query) {
+            Ok(true) => Ok(true),
+            Ok(false) => {
+                let what = "a lock-delay runs, or another session was faster".to_owned();
+                Err(Error::LockDelay { key: after.key.clone(), what })
+            }
+            Err(error) if error.body().is_some_and(|body| body.contains("invalid session")) => {
+                Err(Error::NoSession { session: session.to_owned() })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether the token may not read below `prefix`, so that an empty list proves nothing.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn is_blind(&self, prefix: &str) -> Result<bool, Error> {
+        match observe::readable(self.client, self.query, prefix) {
+            Err(Error::Blind { .. }) => Ok(true),
+            result => result.map(|()| false),
         }
     }
 
@@ -179,7 +213,7 @@ impl KeyReconciler<'_> {
     /// # Errors
     /// As [`tree`](Self::tree); [`Error::Key`] where another session holds one of the keys, and it is not forced.
     pub fn foresee_tree_absent(&self, prefix: &str) -> Result<Vec<ObservedKey>, Error> {
-        let observed: Vec<ObservedKey> = self.tree(prefix)?.iter().map(ObservedKey::from).collect();
+        let observed: Vec<ObservedKey> = self.tree(prefix)?.into_iter().map(ObservedKey::from).collect();
         for key in &observed {
             plan_key(&key.key.key, &DesiredKey::Absent, Some(key), self.policy).map_err(|error| self.named(error))?;
         }
@@ -189,18 +223,12 @@ impl KeyReconciler<'_> {
     /// Deletes the keys of a tree, each only if it is still as it was.
     ///
     /// # Errors
-    /// As [`foresee_tree_absent`](Self::foresee_tree_absent); [`Error::Partly`] says how many were deleted before it
+    /// As [`foresee_tree_absent`](Self::foresee_tree_absent); [`Error::Partly`] says which were deleted before it
     /// stopped.
     pub fn apply_tree_absent(&self, prefix: &str) -> Result<Vec<ObservedKey>, Error> {
         let observed = self.foresee_tree_absent(prefix)?;
-        let deletes: Vec<Operation> =
-            observed.iter().map(|key| Operation::delete_cas(&key.key.key, key.modify_index)).collect();
-        match self.client.txn().apply(&deletes, self.query) {
-            Ok(_) => Ok(observed),
-            Err(error) => {
-                let (TxnError::Refused { applied, .. } | TxnError::Failed { applied, .. }) = &error;
-                Err(Error::Partly { done: *applied, of: deletes.len(), source: Box::new(error) })
-            }
-        }
+        let deletes: Vec<KeyChange> = observed.iter().map(|key| KeyChange::Delete { before: key.clone() }).collect();
+        self.apply_all(&deletes)?;
+        Ok(observed)
     }
 }

@@ -5,7 +5,7 @@
 //! a moment between the two the node, or the service, is in use.
 
 use crate::consul::{Client, Pool, Query};
-use crate::object::{Refused, validate_name};
+use crate::object::{Refused, validate_name, validate_path_name};
 
 use super::Error;
 
@@ -77,7 +77,7 @@ impl Maintenance {
     /// Where the service's id or the reason cannot be meant.
     pub fn validate(&self) -> Result<(), Refused> {
         if let Some(service) = &self.service {
-            validate_name("service", service)?;
+            validate_path_name("service", service)?;
         }
         if let UnderMaintenance::Yes { reason: Some(reason) } = &self.wanted {
             validate_name("reason", reason)?;

@@ -15,29 +15,38 @@
 
 mod apply;
 mod create;
+mod doctor;
 mod entry;
 mod error;
 mod foresee;
 mod hint;
 mod key;
+mod keys;
 mod maintenance;
 mod note;
 mod observe;
 mod place;
 mod report;
 mod service;
+mod state;
 
 use crate::consul::{Client, Query};
 use crate::object::HeldLocks;
 use crate::plan::{Desired, Plan, Policy};
 
+pub use doctor::{Checkup, Diagnosed, Doctor};
 pub use error::Error;
 pub use key::{KeyReconciler, KeyReport};
+pub use keys::Progress;
 pub use maintenance::{Maintenance, MaintenanceAction, MaintenanceReport, UnderMaintenance};
 use observe::Observation;
-pub use place::{node_or_own, session_id, trust_partition};
+pub use place::{foresee_session, node_or_own, session_id, settle_place, trust_partition};
 pub use report::{Action, Report};
 pub use service::{ServiceReconciler, ServiceReport};
+pub use state::{
+    Export, OwnerLock, Owners, Planned, RecordError, Selection, StateError, StateReconciler, StateReport, Watcher,
+    export,
+};
 
 /// How often a run starts over because the world moved under it: a session that it kept ended meanwhile, say.
 const ROUNDS: usize = 3;

@@ -35,6 +35,11 @@ fn subject(entry: &SessionEntry) -> Option<SessionId> {
     (session == note(&entry.node, &replaced)).then_some(replaced)
 }
 
+/// Whether `entry` is a note.
+pub(super) fn is_note(entry: &SessionEntry) -> bool {
+    subject(entry).is_some()
+}
+
 fn ids_where(entries: &[SessionEntry], about: impl Fn(&SessionId) -> bool) -> Vec<SessionId> {
     let notes = entries.iter().filter(|entry| subject(entry).is_some_and(|replaced| about(&replaced)));
     notes.filter_map(|entry| SessionId::parse(&entry.id).ok()).collect()

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct Agent {
     keeper: Child,
+    host: String,
     port: u16,
     /// Its node's name.
     pub node: String,
@@ -21,6 +22,8 @@ pub struct Agent {
     pub ports: Vec<u16>,
     token: Option<String>,
     folder: Arc<TempDir>,
+    /// What a client agent keeps.
+    data: Option<TempDir>,
 }
 
 /// What the agent is to be like, beside the defaults.
@@ -32,6 +35,8 @@ pub struct Options {
     pub node: Option<String>,
     /// A token that may do everything, where ACLs are on.
     pub token: Option<String>,
+    /// Where it listens, on the port of HTTP if it is to be that one; `127.0.0.1` and any port where it is `None`.
+    pub at: Option<(String, u16)>,
 }
 
 impl Agent {
@@ -39,6 +44,21 @@ impl Agent {
     pub fn shared() -> &'static Self {
         static AGENT: OnceLock<Agent> = OnceLock::new();
         AGENT.get_or_init(|| Self::start(Options::default()))
+    }
+
+    /// Starts a client agent of the node `node` in the datacenter of `server`: on another address of this machine, and on
+    /// the same port.
+    pub fn beside(server: &Self, node: &str) -> Self {
+        let data = TempDir::new().expect("a folder");
+        let config = json!({
+            "server": false, "bootstrap": false, "data_dir": data.path(), "retry_interval": "1s",
+            "retry_join": [format!("{}:{}", server.host, server.ports[0])],
+        });
+        let at = Some(("127.0.0.2".to_owned(), server.port));
+        let options = Options { config, node: Some(node.to_owned()), at, ..Options::default() };
+        let mut agent = Self::start(options);
+        agent.data = Some(data);
+        agent
     }
 
     /// Starts an agent of its own.
@@ -53,22 +73,12 @@ impl Agent {
         for _ in 0..5 {
             let ports = free_ports(4);
             let [port, lan, wan, server] = ports[..] else { unreachable!() };
+            let (host, port) = options.at.clone().unwrap_or_else(|| ("127.0.0.1".to_owned(), port));
             let mut command = Command::new("sh");
             command
                 .args(["-c", "\"$@\" >\"$LOG\" 2>&1 & child=$!; read -r _; kill -9 $child; wait $child", "keeper"])
                 .arg(&consul)
-                .args([
-                    "agent",
-                    "-dev",
-                    "-bind",
-                    "127.0.0.1",
-                    "-client",
-                    "127.0.0.1",
-                    "-dns-port",
-                    "-1",
-                    "-grpc-port",
-                    "-1",
-                ])
+                .args(["agent", "-dev", "-bind", &host, "-client", &host, "-dns-port", "-1", "-grpc-port", "-1"])
                 .args(["-node", &node, "-http-port", &port.to_string(), "-server-port", &server.to_string()])
                 .args(["-serf-lan-port", &lan.to_string(), "-serf-wan-port", &wan.to_string(), "-config-file"])
                 .arg(&config)
@@ -79,11 +89,13 @@ impl Agent {
             let keeper = command.spawn().expect("a shell");
             let agent = Self {
                 keeper,
+                host,
                 port,
                 node: node.clone(),
                 ports: ports[1..].to_vec(),
                 token: options.token.clone(),
                 folder: folder.clone(),
+                data: None,
             };
             if agent.becomes_ready(&folder.path().join("log")) {
                 return agent;
@@ -111,7 +123,14 @@ impl Agent {
 
     /// The agent's HTTP address.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// The agent's process id.
+    pub fn pid(&self) -> u32 {
+        let keeper = self.keeper.id();
+        let children = std::fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).expect("its children");
+        children.trim().parse().expect("one child")
     }
 
     /// A folder that lives as long as the agent does.
@@ -140,6 +159,12 @@ impl Agent {
     #[track_caller]
     pub fn get(&self, path: &str) -> Value {
         self.try_get(path).unwrap_or_else(|| panic!("GET {path}: {:?}", self.request("GET", path, None)))
+    }
+
+    /// The keys below a prefix, as Consul gives them; none where there are none.
+    #[track_caller]
+    pub fn tree(&self, prefix: &str) -> Vec<Value> {
+        self.try_get(&format!("/v1/kv/{prefix}?recurse")).and_then(|keys| keys.as_array().cloned()).unwrap_or_default()
     }
 
     /// Writes, and gives the answer's text.

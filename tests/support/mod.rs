@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each suite uses a part")]
 
 pub mod agent;
+pub mod kill;
+pub mod lab;
 pub mod proxy;
 pub mod tls;
 
@@ -62,7 +64,7 @@ impl Answer {
 }
 
 /// A call of a module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Module {
     arguments: Value,
     environment: Vec<(String, String)>,

@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::ansible::call::Call;
+use crate::ansible::consul_kv::State;
 use crate::ansible::{Common, Diff};
-use crate::consul::{KvPair, QueryMeta};
+use crate::consul::KvPair;
 use crate::object::{Key, ObservedKey};
 use crate::plan::key::KeyChange;
 use crate::reconcile::{Error, KeyReport};
@@ -130,9 +131,9 @@ impl KvResult {
         Self { data: pair.as_ref().map(Record::from), index, ..Self::new(Action::Read, key) }
     }
 
-    pub(super) fn of_tree(key: &str, (pairs, meta): (Vec<KvPair>, QueryMeta)) -> Self {
+    pub(super) fn of_tree(key: &str, pairs: &[KvPair], hidden: bool) -> Self {
         let mut result = Self { pairs: Some(pairs.iter().map(Record::from).collect()), ..Self::new(Action::Read, key) };
-        if meta.filtered_by_acls {
+        if hidden {
             result.common.warnings.push(format!("the token may not read every key below {key:?}: there may be more"));
         }
         result
@@ -176,9 +177,19 @@ impl KvResult {
         Self { skipped: Some(true), msg: Some(busy.to_string()), ..Self::new(Action::Skipped, key) }
     }
 
+    pub(super) fn warning(mut self, warning: Option<String>) -> Self {
+        self.common.warnings.extend(warning);
+        self
+    }
+
     /// In check mode, of a run that would wait.
-    pub(super) fn of_wait(key: &str, busy: &Error) -> Self {
-        let mut result = Self::new(Action::Acquired, key);
+    pub(super) fn of_wait(key: &str, state: State, busy: &Error) -> Self {
+        let action = match state {
+            State::Acquired => Action::Acquired,
+            State::Absent => Action::Deleted,
+            State::Present | State::Released | State::Info => Action::Updated,
+        };
+        let mut result = Self::new(action, key);
         result.common.changed = true;
         result.common.warnings.push(format!("{busy}: the run would wait for it"));
         result

@@ -60,8 +60,13 @@ impl ServiceResult {
         Self { common, action, service_id, node, service: None, checks: Vec::new(), services: None, diff: None }
     }
 
-    pub(super) fn of_list(services: Vec<AgentService>, node: Option<String>) -> Self {
-        Self { services: Some(services), ..Self::new(Action::Read, None, node) }
+    pub(super) fn of_list(services: Vec<AgentService>, hidden: bool, node: Option<String>) -> Self {
+        let mut result = Self { services: Some(services), ..Self::new(Action::Read, None, node) };
+        if hidden {
+            let warning = "nothing was found, or the token may not see it (it takes service:read)";
+            result.common.warnings.push(warning.to_owned());
+        }
+        result
     }
 
     pub(super) fn of_read(found: Option<(AgentService, Vec<HealthCheck>)>, id: &str, node: Option<String>) -> Self {

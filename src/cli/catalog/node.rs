@@ -6,7 +6,7 @@ use super::cell;
 use crate::cli::connect::Connect;
 use crate::cli::error::CliError;
 use crate::cli::output::{Output, or_dash};
-use crate::object::validate_name;
+use crate::object::validate_path_name;
 
 /// Show a node's services
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, output: Output, connect: Connect) -> Result<(), CliError> {
     let name = &arguments.name;
-    validate_name("NAME", name)?;
+    validate_path_name("NAME", name)?;
     let (client, query) = connect.open()?;
     let Some(found) = client.catalog().node(name, &query)? else {
         return Err(CliError::NotFound(format!("there is no node '{name}', or the token may not see it")));

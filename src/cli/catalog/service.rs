@@ -7,7 +7,7 @@ use crate::cli::connect::Connect;
 use crate::cli::error::CliError;
 use crate::cli::output::{Output, or_dash};
 use crate::consul::{HealthCheck, ServiceEntry};
-use crate::object::validate_name;
+use crate::object::validate_path_name;
 
 /// List a service's instances, and how each stands
 #[derive(Debug, Args)]
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, output: Output, connect: Connect) -> Result<(), CliError> {
-    validate_name("NAME", &arguments.name)?;
+    validate_path_name("NAME", &arguments.name)?;
     let (client, query) = connect.open()?;
     let mut instances = client.health().service(&arguments.name, arguments.passing, &query)?;
     instances.retain(|instance| instance.has_tags(&arguments.tags));

@@ -1,6 +1,9 @@
 //! `lictor kv`
 
+mod entry;
+mod export;
 mod get;
+mod import;
 mod ls;
 mod put;
 mod rm;
@@ -11,7 +14,7 @@ use super::connect::Connect;
 use super::error::CliError;
 use super::output::Output;
 
-/// Read, write, list and delete keys
+/// Read, write, list, delete, import and export keys
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -28,6 +31,8 @@ enum Verb {
     Put(put::Arguments),
     Ls(ls::Arguments),
     Rm(rm::Arguments),
+    Import(import::Arguments),
+    Export(export::Arguments),
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), CliError> {
@@ -37,5 +42,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CliError> {
         Verb::Put(arguments) => put::run(&arguments, output, connect),
         Verb::Ls(arguments) => ls::run(&arguments, output, connect),
         Verb::Rm(arguments) => rm::run(&arguments, output, connect),
+        Verb::Import(arguments) => import::run(&arguments, output, connect),
+        Verb::Export(arguments) => export::run(&arguments, connect),
     }
 }

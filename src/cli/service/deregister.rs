@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::cli::connect::Connect;
 use crate::cli::error::CliError;
 use crate::cli::output::Output;
-use crate::object::{ExternalNode, validate_name};
+use crate::object::{ExternalNode, validate_service_id};
 use crate::plan::service::DesiredService;
 use crate::reconcile::ServiceReconciler;
 
@@ -23,11 +23,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments, output: Output, connect: Connect) -> Result<(), CliError> {
     for id in &arguments.ids {
-        validate_name("the id", id)?;
+        validate_service_id("the id", id)?;
     }
     let node = arguments.node.map(|name| ExternalNode { name, ..ExternalNode::default() });
     node.as_ref().map_or(Ok(()), ExternalNode::validate)?;
-    let (client, query) = connect.open()?;
+    let (client, query) = super::open(connect, node.as_ref())?;
     let run = ServiceReconciler { client: &client, query: &query, node: node.as_ref() };
     let mut gone = Vec::new();
     for id in arguments.ids {

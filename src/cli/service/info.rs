@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::cli::connect::Connect;
 use crate::cli::error::CliError;
 use crate::cli::output::Output;
-use crate::object::ExternalNode;
+use crate::object::{ExternalNode, validate_path_name};
 use crate::reconcile::ServiceReconciler;
 
 /// Show a service and its checks: a line for the service, then one for each check
@@ -21,8 +21,10 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments, output: Output, connect: Connect) -> Result<(), CliError> {
     let Arguments { id, node } = arguments;
-    let (client, query) = connect.open()?;
+    validate_path_name("the id", &id)?;
     let node = node.map(|name| ExternalNode { name, ..ExternalNode::default() });
+    node.as_ref().map_or(Ok(()), ExternalNode::validate)?;
+    let (client, query) = super::open(connect, node.as_ref())?;
     let found = ServiceReconciler { client: &client, query: &query, node: node.as_ref() }.read(&id)?;
     let Some((service, checks)) = found else {
         return Err(CliError::NotFound(format!(

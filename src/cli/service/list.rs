@@ -20,8 +20,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments, output: Output, connect: Connect) -> Result<(), CliError> {
-    let (client, query) = connect.open()?;
     let node = arguments.node.map(|name| ExternalNode { name, ..ExternalNode::default() });
+    node.as_ref().map_or(Ok(()), ExternalNode::validate)?;
+    let (client, query) = super::open(connect, node.as_ref())?;
     let mut services = ServiceReconciler { client: &client, query: &query, node: node.as_ref() }.list()?;
     if let Some(name) = arguments.name {
         services.retain(|service| service.service == name);

@@ -11,6 +11,8 @@ use clap::{Args, Subcommand};
 use super::connect::Connect;
 use super::error::CliError;
 use super::output::Output;
+use crate::consul::{Client, Query};
+use crate::object::{ExternalNode, Refused};
 
 /// List, read, register and deregister the services of an agent, or of a node without one
 #[derive(Debug, Args)]
@@ -29,6 +31,20 @@ enum Verb {
     Info(info::Arguments),
     Register(Box<register::Arguments>),
     Deregister(deregister::Arguments),
+}
+
+/// A client, and where its requests go. What is on no named node is on the agent: no flag takes that elsewhere.
+fn open(connect: Connect, node: Option<&ExternalNode>) -> Result<(Client, Query), CliError> {
+    let (client, query) = connect.open()?;
+    let Query { datacenter, namespace, partition, .. } = &query;
+    if node.is_none() && (datacenter.is_some() || namespace.is_some() || partition.is_some()) {
+        return Err(CliError::Usage(Refused::new(
+            "--datacenter, --namespace and --partition (and CONSUL_NAMESPACE, CONSUL_PARTITION) are for the services of \
+             a --node without an agent: leave them out"
+                .to_owned(),
+        )));
+    }
+    Ok((client, query))
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), CliError> {

@@ -92,7 +92,7 @@ pub(super) fn run(arguments: Arguments, output: Output, connect: Connect) -> Res
     let spec = arguments.definition()?.settle()?;
     let spec = if node.is_some() { spec.on_external_node()? } else { spec };
     let id = spec.service().id.clone();
-    let (client, query) = connect.open()?;
+    let (client, query) = super::open(connect, node.as_ref())?;
     let run = ServiceReconciler { client: &client, query: &query, node: node.as_ref() };
     let report = run.apply(&DesiredService::Present(spec))?;
     let action = match report.change {

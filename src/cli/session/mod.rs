@@ -2,6 +2,8 @@
 
 mod create;
 mod destroy;
+mod doctor;
+mod gc;
 mod info;
 mod list;
 mod renew;
@@ -13,7 +15,7 @@ use super::connect::Connect;
 use super::error::CliError;
 use super::output::Output;
 
-/// List, read, create, renew and destroy sessions
+/// List, read, create, renew and destroy sessions, and find those that nobody needs
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -31,6 +33,8 @@ enum Verb {
     Create(create::Arguments),
     Renew(renew::Arguments),
     Destroy(destroy::Arguments),
+    Doctor(doctor::Arguments),
+    Gc(gc::Arguments),
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), CliError> {
@@ -41,5 +45,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CliError> {
         Verb::Create(arguments) => create::run(arguments, output, connect),
         Verb::Renew(arguments) => renew::run(&arguments, output, connect),
         Verb::Destroy(arguments) => destroy::run(arguments, output, connect),
+        Verb::Doctor(arguments) => doctor::run(&arguments, output, connect),
+        Verb::Gc(arguments) => gc::run(&arguments, output, connect),
     }
 }

@@ -1,6 +1,7 @@
 //! Sends one request and reads one answer. This room is the only one that names ureq.
 
 mod unix;
+mod whole;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -24,6 +25,10 @@ use super::tls;
 
 /// The header in which Consul 1.11 and later says that a list is not complete.
 const FILTERED: &str = "x-consul-results-filtered-by-acls";
+
+/// How many connections are kept for later requests: as many as there are requests under way at once in a large run. ureq
+/// keeps 3, so that more threads than that would connect anew all the time.
+const KEPT: usize = 64;
 
 /// Sends a request and reads its answer. The network is one; a test can be another, see
 /// [`Client::with_transport`](super::Client::with_transport).
@@ -79,21 +84,24 @@ impl HttpTransport {
             .http_status_as_error(false) // the reason is in the body
             .max_redirects(0) // Consul redirects odd keys to other keys
             .max_redirects_will_error(false)
+            .max_idle_connections(KEPT)
+            .max_idle_connections_per_host(KEPT)
             .proxy(None) // a proxy would see the token, and localhost is not its business
             .user_agent(concat!("lictor/", env!("CARGO_PKG_VERSION")));
         let mut host = None;
         let (agent, base) = match &config.address {
             Address::Unix(path) => {
-                let connector = unix::UnixConnector::new(path.clone());
+                let connector = unix::UnixConnector::new(path.clone()).chain(whole::Whole);
                 (ureq::Agent::with_parts(settings.build(), connector, Nowhere), "http://localhost".to_owned())
             }
             Address::Tcp { https: false, .. } => {
-                let agent = ureq::Agent::with_parts(settings.build(), TcpConnector::default(), Lookup(None));
+                let connector = TcpConnector::default().chain(whole::Whole);
+                let agent = ureq::Agent::with_parts(settings.build(), connector, Lookup(None));
                 (agent, config.address.to_string())
             }
             Address::Tcp { https: true, port, .. } => {
                 let settings = settings.tls_config(tls_config(config)?).build();
-                let connector = ().chain(TcpConnector::default()).chain(RustlsConnector::default());
+                let connector = ().chain(TcpConnector::default()).chain(RustlsConnector::default()).chain(whole::Whole);
                 let real = config.address.to_string();
                 match &config.tls.server_name {
                     None => (ureq::Agent::with_parts(settings, connector, Lookup(None)), real),
@@ -141,7 +149,7 @@ impl Transport for HttpTransport {
                     self.agent.run(self.timed(builder.body(())?, timeout))
                 }
                 // A slice has a known length: Consul ignores a body that comes in chunks.
-                (super::Method::Put, body) => {
+                (super::Method::Put | super::Method::Post, body) => {
                     self.agent.run(self.timed(builder.body(body.unwrap_or_default())?, timeout))
                 }
             }

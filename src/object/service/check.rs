@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::duration::ConsulDuration;
-use crate::object::{Refused, validate_name};
+use crate::object::{DEFAULT_CHECK, Refused, validate_name};
 
 /// The shortest interval: Consul runs no check more often, whatever it is told.
 const INTERVAL_MIN: ConsulDuration = ConsulDuration::from_secs(1);
@@ -108,6 +108,11 @@ fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String
     Ok(headers.into_iter().map(|(name, values)| (name, list(values))).collect())
 }
 
+/// Whether a check of this id is Consul's: the node's health, or a maintenance. One of ours would take its place.
+fn is_consuls_own(id: &str) -> bool {
+    id.eq_ignore_ascii_case(DEFAULT_CHECK) || id == "_node_maintenance" || id.starts_with("_service_maintenance:")
+}
+
 impl Check {
     /// The kinds that it has: there has to be one.
     fn kinds(&self) -> Vec<&'static str> {
@@ -140,6 +145,9 @@ impl Check {
             if let Some(value) = value {
                 validate_name(&format!("{at}: {option}"), value)?;
             }
+        }
+        if let Some(id) = self.id.as_deref().filter(|id| is_consuls_own(id)) {
+            return refuse(format!("the id {id:?} is that of a check of Consul's own: take another"));
         }
         const KINDS: &str = "one of http, tcp, grpc, ttl, args, and alias_service or alias_node";
         let kinds = self.kinds();

@@ -8,12 +8,18 @@ use std::fmt::Debug;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FieldDifference, Refused, validate_name};
+use super::{FieldDifference, Refused, validate_name, validate_path_name};
 
 pub use check::{Check, CheckState};
 
 /// The key of a service's metadata that holds the hash of its definition.
 pub const HASH_KEY: &str = "lictor-hash";
+
+/// The key of a service's metadata that holds the owner, where a state declares the service.
+pub const OWNER_KEY: &str = "lictor-owner";
+
+/// The name and the id of the service that a server registers for itself, and keeps up.
+const CONSUL: &str = "consul";
 
 /// The most pairs of metadata that Consul takes.
 const META_PAIRS: usize = 64;
@@ -52,7 +58,7 @@ pub struct Service {
     pub address: String,
     /// Its port; 0 for none.
     pub port: u16,
-    /// Its metadata, without the hash.
+    /// Its metadata, without the hash and the owner.
     pub meta: BTreeMap<String, String>,
     /// Whether others may change its tags in the catalog.
     pub enable_tag_override: bool,
@@ -66,6 +72,9 @@ pub struct ServiceSpec {
     service: Service,
     #[serde(skip_serializing_if = "Option::is_none")]
     checks: Option<Vec<Check>>,
+    /// Of the two. It is asked for more than once, and costs more than all the rest of a comparison.
+    #[serde(skip)]
+    hash: String,
 }
 
 /// A service that exists.
@@ -75,6 +84,8 @@ pub struct ObservedService {
     pub service: Service,
     /// The hash of the definition that it was registered with. `None`: by somebody else.
     pub hash: Option<String>,
+    /// The owner that its metadata names.
+    pub owner: Option<String>,
     /// The ids of its checks, but not of the one that its maintenance is. Consul does not give back what they do.
     pub checks: BTreeSet<String>,
 }
@@ -101,11 +112,26 @@ pub struct ObservedNode {
     pub has_agent: bool,
 }
 
+/// Checks the id of a service that is to be registered or deregistered.
+///
+/// # Errors
+/// As for [`validate_path_name`], and for the service that servers themselves are.
+pub fn validate_service_id(option: &str, id: &str) -> Result<(), Refused> {
+    validate_path_name(option, id)?;
+    if id == CONSUL {
+        return Err(Refused::new(format!("{option} is that of Consul's own service: take another")));
+    }
+    Ok(())
+}
+
 impl Service {
     /// Checks every bound that Consul has, and what it leaves unchecked.
     fn validate(&self) -> Result<(), Refused> {
         validate_name("name", &self.name)?;
-        validate_name("id", &self.id)?;
+        validate_service_id("id", &self.id)?;
+        if self.name == CONSUL {
+            return Err(Refused::new("name is that of Consul's own service: take another name".to_owned()));
+        }
         if matches!(self.address.as_str(), "0.0.0.0" | "::" | "[::]") {
             return Err(Refused::new(format!(
                 "address is {}, which nobody can connect to: write the address that others reach the service at",
@@ -115,11 +141,13 @@ impl Service {
         if self.weights.passing == 0 {
             return Err(Refused::new("weights: passing is 0: write 1 to 65535".to_owned()));
         }
-        if self.meta.contains_key(HASH_KEY) {
-            return Err(Refused::new(format!("meta: the key {HASH_KEY} is ours: take another name")));
+        for key in [HASH_KEY, OWNER_KEY] {
+            if self.meta.contains_key(key) {
+                return Err(Refused::new(format!("meta: the key {key} is ours: take another name")));
+            }
         }
-        // The hash takes one pair.
-        validate_meta("meta", &self.meta, META_PAIRS - 1)
+        // The hash and the owner take one pair each.
+        validate_meta("meta", &self.meta, META_PAIRS - 2)
     }
 
     /// In what `after` differs, field by field.
@@ -150,7 +178,7 @@ impl ServiceSpec {
     /// What Consul would refuse, or take for something else, in words that say what to write instead.
     pub fn new(service: Service, checks: Option<Vec<Check>>) -> Result<Self, Refused> {
         service.validate()?;
-        let Some(mut checks) = checks else { return Ok(Self { service, checks: None }) };
+        let Some(mut checks) = checks else { return Ok(Self::hashed(service, None)) };
         let mut ids = BTreeSet::new();
         for (position, check) in checks.iter_mut().enumerate() {
             let kind = check.validate(position)?;
@@ -162,12 +190,19 @@ impl ServiceSpec {
                 let unnamed = check.name.is_none();
                 std::iter::once(stem.clone()).chain(numbered).find(|id| !unnamed || !ids.contains(id)).unwrap_or(stem)
             });
+            validate_path_name("the id of a check", &id)?;
             if !ids.insert(id.clone()) {
                 return Err(Refused::new(format!("two checks have the id {id:?}: give each its own `name` or `id`")));
             }
             check.id = Some(id);
         }
-        Ok(Self { service, checks: Some(checks) })
+        Ok(Self::hashed(service, Some(checks)))
+    }
+
+    fn hashed(service: Service, checks: Option<Vec<Check>>) -> Self {
+        let spec = Self { service, checks, hash: String::new() };
+        let json = serde_json::to_vec(&spec).unwrap_or_default();
+        Self { hash: super::digest(&json), ..spec }
     }
 
     /// For a node without an agent: only `consul-esm` can run its checks, and that knows http and tcp.
@@ -201,9 +236,7 @@ impl ServiceSpec {
     /// A hash of the whole, the checks included: 128 bits of the SHA-256 of its JSON, in which fields stand in a fixed
     /// order, durations in one form, and nothing that was not given. It tells what Consul does not give back.
     pub fn hash(&self) -> String {
-        let json = serde_json::to_vec(self).unwrap_or_default();
-        let digest = ring::digest::digest(&ring::digest::SHA256, &json);
-        digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        self.hash.clone()
     }
 }
 
@@ -213,7 +246,7 @@ impl ExternalNode {
     /// # Errors
     /// The first fault, in words that say what to write instead.
     pub fn validate(&self) -> Result<(), Refused> {
-        validate_name("node", &self.name)?;
+        validate_path_name("node", &self.name)?;
         if let Some(address) = &self.address {
             validate_name("node_address", address)?;
         }

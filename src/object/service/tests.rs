@@ -30,6 +30,10 @@ fn every_fault_of_a_check_is_named() {
         (json!({"name": "a", "http": "http://a", "ttl": "1s"}), &["checks[0] (a)", "several kinds (http, ttl)"]),
         (json!({"http": "http://a"}), &["kind http needs an interval"]),
         (json!({"tcp": "a:1"}), &["needs an interval"]),
+        (json!({"id": "serfhealth", "ttl": "10s"}), &["\"serfhealth\" is that of a check of Consul's own"]),
+        (json!({"id": "_node_maintenance", "ttl": "10s"}), &["Consul's own"]),
+        (json!({"id": "_service_maintenance:web", "ttl": "10s"}), &["Consul's own"]),
+        (json!({"name": "a//b", "ttl": "10s"}), &["the id of a check is", "a//b", "no path to Consul"]),
         (json!({"grpc": "a:1"}), &["needs an interval"]),
         (json!({"args": ["true"]}), &["needs an interval"]),
         (json!({"tcp": "a:1", "interval": "0"}), &["interval is 0s", "1s"]),
@@ -60,10 +64,15 @@ fn every_fault_of_a_check_is_named() {
 fn every_fault_of_a_service_is_named() {
     let meta = |key: &str, value: &str| Service { meta: [(key.to_owned(), value.to_owned())].into(), ..web() };
     let long = "x".repeat(513);
-    let many = Service { meta: (0..64).map(|n| (n.to_string(), String::new())).collect(), ..web() };
+    let many = Service { meta: (0..63).map(|n| (n.to_string(), String::new())).collect(), ..web() };
     for (service, words) in [
         (Service { name: String::new(), ..web() }, &["name is empty"][..]),
         (Service { id: "a\u{7}".to_owned(), ..web() }, &["id holds", "control"]),
+        (Service { id: "..".to_owned(), ..web() }, &["id is \"..\"", "no path to Consul"]),
+        (Service { id: "a//b".to_owned(), ..web() }, &["id is \"a//b\""]),
+        (Service { id: "/a".to_owned(), ..web() }, &["id is \"/a\""]),
+        (Service { id: "consul".to_owned(), ..web() }, &["id is that of Consul's own service"]),
+        (Service { name: "consul".to_owned(), ..web() }, &["name is that of Consul's own service"]),
         (Service { address: "0.0.0.0".to_owned(), ..web() }, &["address is 0.0.0.0", "nobody can connect"]),
         (Service { weights: Weights { passing: 0, warning: 1 }, ..web() }, &["passing is 0"]),
         (meta("a.b", ""), &["\"a.b\"", "letters, digits"]),
@@ -73,11 +82,13 @@ fn every_fault_of_a_service_is_named() {
         (meta("a", &long), &["513 bytes", "512"]),
         (meta("consul-a", ""), &["keeps `consul-`"]),
         (meta(HASH_KEY, "x"), &["lictor-hash is ours"]),
-        (many, &["64 pairs", "63"]),
+        (meta(OWNER_KEY, "x"), &["lictor-owner is ours"]),
+        (many, &["63 pairs", "62"]),
     ] {
         refused(ServiceSpec::new(service, None), words);
     }
     assert!(ServiceSpec::new(meta(&long[..128], &long[..512]), None).is_ok());
+    assert!(ServiceSpec::new(Service { id: "a/b...c/".to_owned(), ..web() }, None).is_ok());
 }
 
 fn ids(list: Value) -> Vec<String> {

@@ -1,5 +1,9 @@
 //! What has to be done so that a key is as desired. Pure.
 
+mod many;
+
+pub use many::{KeysPlan, Look, Read, looks, reads};
+
 use crate::object::{Key, KeyContent, ObservedKey};
 
 /// What somebody wants of a key.
@@ -76,6 +80,19 @@ pub enum KeyChange {
     },
 }
 
+impl KeyChange {
+    /// The key that it is about.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Create { after }
+            | Self::Update { after, .. }
+            | Self::Acquire { after, .. }
+            | Self::Release { after, .. } => &after.key,
+            Self::Delete { before } => &before.key.key,
+        }
+    }
+}
+
 /// Why a key is not to be touched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -135,15 +152,16 @@ pub fn plan_key(
     let held_by = |session: &str| observed.is_some_and(|observed| observed.holder.as_deref() == Some(session));
     let change = match (desired, observed) {
         (DesiredKey::Present(content), None) => Some(KeyChange::Create { after: content.over(base()) }),
-        (DesiredKey::Present(content), Some(before)) => {
-            let after = content.over(base());
-            (after != before.key).then(|| KeyChange::Update { before: before.clone(), after })
-        }
+        (DesiredKey::Present(content), Some(before)) => (!content.is_of(&before.key))
+            .then(|| KeyChange::Update { before: before.clone(), after: content.over(base()) }),
         (DesiredKey::Absent, before) => before.map(|before| KeyChange::Delete { before: before.clone() }),
         (DesiredKey::Acquired { session, content }, before) => {
-            let after = content.over(base());
-            let done = held_by(session) && before.is_some_and(|before| before.key == after);
-            (!done).then(|| KeyChange::Acquire { before: before.cloned(), after, session: session.clone() })
+            let done = held_by(session) && before.is_some_and(|before| content.is_of(&before.key));
+            (!done).then(|| KeyChange::Acquire {
+                before: before.cloned(),
+                after: content.over(base()),
+                session: session.clone(),
+            })
         }
         (DesiredKey::Released { session, content }, Some(before)) if held_by(session) => {
             Some(KeyChange::Release { before: before.clone(), after: content.over(base()), session: session.clone() })

@@ -1,5 +1,6 @@
 //! What has to be done so that a service, and the node without an agent that it is on, are as desired. Pure.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::object::{ExternalNode, FieldDifference, ObservedNode, ObservedService, ServiceSpec};
@@ -67,17 +68,17 @@ pub enum UnsafeService {
 }
 
 /// The difference between a service as it is desired and as it is; `None` where there is none. `taken` are the ids of
-/// the node's other checks, and the ids of the services that they are of: empty for the node itself.
+/// the node's checks, and the ids of the services that they are of: empty for the node itself. Its own count for nothing.
 ///
 /// | desired | observed | plan |
 /// |---|---|---|
 /// | present | none | register |
-/// | present | the same in what Consul shows, the same hash, the same checks | nothing |
 /// | present | differs in what Consul shows | update |
-/// | present | without a hash: somebody else's | update: nobody knows what its checks do |
-/// | present | another hash | update |
+/// | present, with checks | the same, the same hash, the same checks | nothing |
+/// | present, with checks | without a hash: somebody else's | update: nobody knows what its checks do |
+/// | present, with checks | another hash | update |
 /// | present, with checks | lacks one of the checks, or has another one | update |
-/// | present, checks not mentioned | any checks | they count for nothing |
+/// | present, checks not mentioned | the same in what Consul shows | nothing: its checks, and its hash, count for nothing |
 /// | present, tag override | other tags, the rest the same | nothing: its tags are others' to change |
 /// | absent | none | nothing |
 /// | absent | any | deregister |
@@ -101,32 +102,41 @@ pub fn plan_service(
         }
     };
     if let Some(ServiceChange::Register { after } | ServiceChange::Update { after, .. }) = &change {
-        for check in after.checks().unwrap_or_default().iter().filter_map(|check| check.id.as_ref()) {
-            if let Some(owner) = taken.get(check) {
-                let owner = if owner.is_empty() { "the node".to_owned() } else { format!("service '{owner}'") };
-                return Err(UnsafeService::CheckTaken { check: check.clone(), owner });
-            }
-        }
+        check_taken(after, taken)?;
     }
     Ok(change)
 }
 
-fn differences(before: &ObservedService, after: &ServiceSpec) -> Vec<FieldDifference> {
-    let mut shown = before.service.clone();
+/// Refuses a check that is another service's.
+pub(super) fn check_taken(after: &ServiceSpec, taken: &BTreeMap<String, String>) -> Result<(), UnsafeService> {
+    for check in after.checks().unwrap_or_default().iter().filter_map(|check| check.id.as_ref()) {
+        if let Some(owner) = taken.get(check).filter(|owner| **owner != after.service().id) {
+            let owner = if owner.is_empty() { "the node".to_owned() } else { format!("service '{owner}'") };
+            return Err(UnsafeService::CheckTaken { check: check.clone(), owner });
+        }
+    }
+    Ok(())
+}
+
+/// In what a service differs from what is declared.
+pub(super) fn differences(before: &ObservedService, after: &ServiceSpec) -> Vec<FieldDifference> {
+    let mut shown = Cow::Borrowed(&before.service);
     if after.service().enable_tag_override && shown.enable_tag_override {
-        shown.tags.clone_from(&after.service().tags);
+        shown.to_mut().tags.clone_from(&after.service().tags);
     }
     let mut differences = shown.differences(after.service());
-    let mut differs = |field, before: String, after: String| {
-        if before != after {
-            differences.push(FieldDifference { field, before, after });
-        }
-    };
-    let hash = before.hash.clone().unwrap_or_else(|| "none: not registered by Lictor".to_owned());
-    differs("definition", hash, after.hash());
+    // Without checks, all that is defined is what Consul shows.
     if let Some(checks) = after.checks() {
-        let wanted: BTreeSet<_> = checks.iter().filter_map(|check| check.id.clone()).collect();
-        differs("checks", format!("{:?}", before.checks), format!("{wanted:?}"));
+        let hash = after.hash();
+        if before.hash.as_ref() != Some(&hash) {
+            let before = before.hash.clone().unwrap_or_else(|| "none: not registered by Lictor".to_owned());
+            differences.push(FieldDifference { field: "definition", before, after: hash });
+        }
+        let wanted: BTreeSet<&str> = checks.iter().filter_map(|check| check.id.as_deref()).collect();
+        if !before.checks.iter().map(String::as_str).eq(wanted.iter().copied()) {
+            let (before, after) = (format!("{:?}", before.checks), format!("{wanted:?}"));
+            differences.push(FieldDifference { field: "checks", before, after });
+        }
     }
     differences
 }

@@ -22,6 +22,7 @@ fn registered(spec: &ServiceSpec) -> ObservedService {
     ObservedService {
         service: spec.service().clone(),
         hash: Some(spec.hash()),
+        owner: None,
         checks: checks.map(|check| check.id.clone().unwrap()).collect(),
     }
 }
@@ -91,6 +92,7 @@ fn checks_that_were_not_mentioned_count_for_nothing() {
     let mut observed = registered(&spec);
     observed.checks.insert("by-hand".to_owned());
     assert_eq!(plan(&spec, Some(&observed)), None);
+    assert_eq!(plan(&spec, Some(&ObservedService { hash: None, ..observed })), None, "somebody else's");
 }
 
 #[test]
@@ -99,8 +101,8 @@ fn tags_are_others_to_change_where_they_may_be_overridden() {
     let mut observed = registered(&spec);
     observed.service.tags = ["green".to_owned()].into();
     assert_eq!(plan(&spec, Some(&observed)), None);
-    observed.hash = Some("old".to_owned());
-    assert!(plan(&spec, Some(&observed)).is_some(), "another definition is registered all the same");
+    observed.service.port = 1;
+    assert!(plan(&spec, Some(&observed)).is_some(), "what else differs is registered all the same");
 }
 
 #[test]

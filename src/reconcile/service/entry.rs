@@ -4,7 +4,7 @@ use crate::consul::{
     AgentService, CatalogCheck, CheckDefinition, HealthCheck, NodeService, ServiceDefinition, Weights as WireWeights,
 };
 use crate::duration::ConsulDuration;
-use crate::object::{Check, CheckState, HASH_KEY, ObservedService, Service, ServiceSpec, Weights};
+use crate::object::{Check, CheckState, HASH_KEY, OWNER_KEY, ObservedService, Service, ServiceSpec, Weights};
 
 impl From<NodeService> for AgentService {
     fn from(service: NodeService) -> Self {
@@ -13,9 +13,9 @@ impl From<NodeService> for AgentService {
     }
 }
 
-pub(super) fn observed(service: &AgentService, checks: &[HealthCheck]) -> ObservedService {
+pub(in crate::reconcile) fn observed(service: &AgentService, checks: &[HealthCheck]) -> ObservedService {
     let mut meta = service.meta.clone();
-    let hash = meta.remove(HASH_KEY);
+    let (hash, owner) = (meta.remove(HASH_KEY), meta.remove(OWNER_KEY));
     ObservedService {
         service: Service {
             id: service.id.clone(),
@@ -28,13 +28,15 @@ pub(super) fn observed(service: &AgentService, checks: &[HealthCheck]) -> Observ
             weights: Weights { passing: service.weights.passing, warning: service.weights.warning },
         },
         hash,
+        owner,
         checks: checks.iter().map(|check| check.check_id.clone()).collect(),
     }
 }
 
 /// What to tell the agent. A check that is there already goes on with its status.
-pub(super) fn definition(spec: &ServiceSpec, existing: &[HealthCheck]) -> ServiceDefinition {
-    let NodeService { id, service, tags, address, port, meta, enable_tag_override, weights } = node_service(spec);
+pub(super) fn definition(spec: &ServiceSpec, existing: &[HealthCheck], owner: Option<&str>) -> ServiceDefinition {
+    let NodeService { id, service, tags, address, port, meta, enable_tag_override, weights } =
+        node_service(spec, owner);
     ServiceDefinition {
         name: service,
         id: Some(id),
@@ -49,10 +51,11 @@ pub(super) fn definition(spec: &ServiceSpec, existing: &[HealthCheck]) -> Servic
 }
 
 /// What to tell the catalog.
-pub(super) fn node_service(spec: &ServiceSpec) -> NodeService {
+pub(super) fn node_service(spec: &ServiceSpec, owner: Option<&str>) -> NodeService {
     let service = spec.service().clone();
     let mut meta = service.meta;
     meta.insert(HASH_KEY.to_owned(), spec.hash());
+    meta.extend(owner.map(|owner| (OWNER_KEY.to_owned(), owner.to_owned())));
     NodeService {
         id: service.id,
         service: service.name,
@@ -138,7 +141,7 @@ mod tests {
             ..HealthCheck::default()
         };
         let statuses = |existing: &[HealthCheck]| {
-            definition(&spec, existing).checks.into_iter().filter_map(|check| check.status).collect::<Vec<_>>()
+            definition(&spec, existing, None).checks.into_iter().filter_map(|check| check.status).collect::<Vec<_>>()
         };
         assert_eq!(statuses(std::slice::from_ref(&there)), ["passing", "warning"]);
         assert_eq!(statuses(&[]), ["warning", "warning"]);

@@ -10,14 +10,14 @@
 //! Consul has no compare-and-set for services. Where two runs want two things of one service, the later one wins. A
 //! check's status is carried over as it was when the plan was made.
 
-mod entry;
+pub(super) mod entry;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::consul::{
     AgentService, Client, Deregistration, Error as ConsulError, HealthCheck, Pool, Query, Registration,
 };
-use crate::object::{DEFAULT_CHECK, ExternalNode, ObservedNode, ObservedService, ServiceSpec};
+use crate::object::{DEFAULT_CHECK, ExternalNode, OWNER_KEY, ObservedNode, ObservedService, ServiceSpec};
 use crate::plan::service::{DesiredService, ServiceChange, plan_node, plan_service};
 
 use super::Error;
@@ -52,22 +52,26 @@ pub struct ServiceReport {
     pub checks: Vec<HealthCheck>,
 }
 
-/// What was seen.
+/// What was seen of a node.
 #[derive(Debug, Default)]
-struct Seen {
-    service: Option<AgentService>,
+pub(super) struct Seen {
+    /// Its services, by id; of an agent that was asked for one, that one.
+    services: BTreeMap<String, AgentService>,
     /// Every check of the node that the token may see.
-    checks: Vec<HealthCheck>,
-    node: Option<ObservedNode>,
+    pub checks: Vec<HealthCheck>,
+    /// The node, where it is not the agent's own.
+    pub node: Option<ObservedNode>,
 }
 
 impl Seen {
-    fn checks_of(&self, id: &str) -> Vec<HealthCheck> {
+    /// The checks of a service.
+    pub fn checks_of(&self, id: &str) -> Vec<HealthCheck> {
         self.checks.iter().filter(|check| check.service_id == id).cloned().collect()
     }
 
-    fn observed(&self) -> Option<ObservedService> {
-        let service = self.service.as_ref()?;
+    /// A service, if it exists.
+    pub fn observed(&self, id: &str) -> Option<ObservedService> {
+        let service = self.services.get(id)?;
         let mut checks = self.checks_of(&service.id);
         checks.retain(|check| !check.check_id.starts_with(MAINTENANCE));
         Some(entry::observed(service, &checks))
@@ -92,11 +96,12 @@ impl ServiceReconciler<'_> {
             None if node.is_none() => return Ok(report),
             Some(ServiceChange::Deregister { .. }) => self.deregister(id)?,
             Some(ServiceChange::Register { after } | ServiceChange::Update { after, .. }) => {
-                self.register(after, &report, node.as_ref())?;
+                let owner = report.service.as_ref().and_then(|service| service.meta.get(OWNER_KEY));
+                self.register(after, &report.checks, node.as_ref(), owner.map(String::as_str))?;
             }
             None => {
                 if let Some(node) = &node {
-                    self.client.catalog().register(&self.node_alone(node), self.query)?;
+                    self.register_node(node)?;
                 }
             }
         }
@@ -104,7 +109,7 @@ impl ServiceReconciler<'_> {
             Error::Consul(source) => half_done(format!("service '{id}' was changed"), source),
             error => error,
         })?;
-        Ok(ServiceReport { checks: now.checks_of(id), service: now.service, ..report })
+        Ok(ServiceReport { checks: now.checks_of(id), service: now.services.get(id).cloned(), ..report })
     }
 
     /// Says what [`apply`](Self::apply) would do, and writes nothing.
@@ -122,7 +127,7 @@ impl ServiceReconciler<'_> {
     pub fn read(&self, id: &str) -> Result<Option<(AgentService, Vec<HealthCheck>)>, Error> {
         let seen = self.observe(id)?;
         let checks = seen.checks_of(id);
-        Ok(seen.service.map(|service| (service, checks)))
+        Ok(seen.services.get(id).cloned().map(|service| (service, checks)))
     }
 
     /// All services of the place that the token may see, by id.
@@ -145,12 +150,12 @@ impl ServiceReconciler<'_> {
         let seen = self.observe(id)?;
         let present = matches!(desired, DesiredService::Present(_));
         let node = self.node.map(|node| plan_node(present, node, seen.node.as_ref())).transpose()?.flatten();
-        let change = plan_service(desired, seen.observed().as_ref(), &seen.taken(id))?;
-        if self.node.is_some() && change.is_none() && seen.service.is_none() {
+        let change = plan_service(desired, seen.observed(id).as_ref(), &seen.taken(id))?;
+        let service = seen.services.get(id).cloned();
+        if self.node.is_some() && change.is_none() && service.is_none() {
             self.prove_service_is_absent(id)?;
         }
-        let report =
-            ServiceReport { change, node_changed: node.is_some(), checks: seen.checks_of(id), service: seen.service };
+        let report = ServiceReport { change, node_changed: node.is_some(), checks: seen.checks_of(id), service };
         Ok((report, node))
     }
 
@@ -159,24 +164,44 @@ impl ServiceReconciler<'_> {
             // The agent refuses to show one service that the token may not see, where it hides it in a list.
             let service = self.client.agent().service(id)?;
             return Ok(Seen {
-                service,
+                services: service.into_iter().map(|service| (id.to_owned(), service)).collect(),
                 checks: self.client.agent().checks()?.into_values().collect(),
                 ..Seen::default()
             });
         };
+        self.observe_external(node, || self.is_member(&node.name))
+    }
+
+    /// Everything on the node in one look. `members` are the names of the gossip pool.
+    pub(super) fn observe_node(&self, members: &BTreeSet<String>) -> Result<Seen, Error> {
+        match self.node {
+            Some(node) => self.observe_external(node, || Ok(members.contains(&node.name))),
+            None => Ok(Seen {
+                services: self.client.agent().services()?.into_iter().collect(),
+                checks: self.client.agent().checks()?.into_values().collect(),
+                ..Seen::default()
+            }),
+        }
+    }
+
+    fn observe_external(
+        &self,
+        node: &ExternalNode,
+        is_member: impl FnOnce() -> Result<bool, ConsulError>,
+    ) -> Result<Seen, Error> {
         self.prove_node_is_seen(&node.name)?;
         let query = self.query.consistent();
         let found = self.client.catalog().node(&node.name, &query)?;
         let checks = self.client.health().node(&node.name, &query)?;
-        let has_agent = checks.iter().any(|check| check.check_id == DEFAULT_CHECK) || self.is_member(&node.name)?;
+        let has_agent = checks.iter().any(|check| check.check_id == DEFAULT_CHECK) || is_member()?;
         let Some(found) = found else {
             // The agent of a node that has just joined is known to its peers before it is in the catalog.
             let node = has_agent.then(|| ObservedNode { has_agent, ..ObservedNode::default() });
             return Ok(Seen { node, ..Seen::default() });
         };
         let observed = ObservedNode { address: found.node.address, meta: found.node.meta, has_agent };
-        let service = found.services.into_values().find(|service| service.id == id).map(AgentService::from);
-        Ok(Seen { service, checks, node: Some(observed) })
+        let services = found.services.into_values().map(|service| (service.id.clone(), AgentService::from(service)));
+        Ok(Seen { services: services.collect(), checks, node: Some(observed) })
     }
 
     fn prove_node_is_seen(&self, node: &str) -> Result<(), Error> {
@@ -192,12 +217,11 @@ impl ServiceReconciler<'_> {
         if self.query.datacenter.is_some() {
             return Ok(false);
         }
-        let members = self.client.agent().members(Pool::Lan)?;
-        Ok(members.iter().any(|member| member.name == node && member.status != LEFT))
+        Ok(members(self.client)?.contains(node))
     }
 
     /// For a service that is to be absent: what may be registered may be seen, and needs no such proof.
-    fn prove_service_is_absent(&self, id: &str) -> Result<(), Error> {
+    pub(super) fn prove_service_is_absent(&self, id: &str) -> Result<(), Error> {
         if self.client.agent().may_read_service(id)? {
             return Ok(());
         }
@@ -205,11 +229,18 @@ impl ServiceReconciler<'_> {
         Err(Error::Blind { what: format!("service '{id}'"), rule })
     }
 
-    fn register(&self, spec: &ServiceSpec, report: &ServiceReport, node: Option<&ObservedNode>) -> Result<(), Error> {
+    /// Registers a service, and a node with it where one is given. `checks` are those that the service has.
+    pub(super) fn register(
+        &self,
+        spec: &ServiceSpec,
+        checks: &[HealthCheck],
+        node: Option<&ObservedNode>,
+        owner: Option<&str>,
+    ) -> Result<(), Error> {
         let id = &spec.service().id;
-        let kept = self.make_way(spec, &report.checks)?;
-        self.write(spec, &kept, node).map_err(|source| {
-            let made_way = kept.len() < report.checks.len();
+        let kept = self.make_way(spec, checks)?;
+        self.write(spec, &kept, node, owner).map_err(|source| {
+            let made_way = kept.len() < checks.len();
             if made_way { half_done(format!("checks of service '{id}' were taken off"), source) } else { source.into() }
         })?;
         let Some(wanted) = spec.checks() else { return Ok(()) };
@@ -222,14 +253,20 @@ impl ServiceReconciler<'_> {
         Ok(())
     }
 
-    fn write(&self, spec: &ServiceSpec, kept: &[HealthCheck], node: Option<&ObservedNode>) -> Result<(), ConsulError> {
+    fn write(
+        &self,
+        spec: &ServiceSpec,
+        kept: &[HealthCheck],
+        node: Option<&ObservedNode>,
+        owner: Option<&str>,
+    ) -> Result<(), ConsulError> {
         let Some(external) = self.node else {
-            return self.client.agent().update_service(&entry::definition(spec, kept));
+            return self.client.agent().update_service(&entry::definition(spec, kept, owner));
         };
         let untouched =
             || Registration { node: external.name.clone(), skip_node_update: true, ..Registration::default() };
         let registration = Registration {
-            service: Some(entry::node_service(spec)),
+            service: Some(entry::node_service(spec, owner)),
             checks: entry::catalog_checks(spec, &external.name, kept),
             ..node.map_or_else(untouched, |node| self.node_alone(node))
         };
@@ -251,6 +288,11 @@ impl ServiceReconciler<'_> {
         Ok(kept)
     }
 
+    /// Writes a node without an agent, and nothing that is on it.
+    pub(super) fn register_node(&self, node: &ObservedNode) -> Result<(), ConsulError> {
+        self.client.catalog().register(&self.node_alone(node), self.query)
+    }
+
     fn node_alone(&self, node: &ObservedNode) -> Registration {
         Registration {
             node: self.node.map(|node| node.name.clone()).unwrap_or_default(),
@@ -260,7 +302,8 @@ impl ServiceReconciler<'_> {
         }
     }
 
-    fn deregister(&self, id: &str) -> Result<(), ConsulError> {
+    /// Takes a service off.
+    pub(super) fn deregister(&self, id: &str) -> Result<(), ConsulError> {
         let Some(node) = self.node else { return self.client.agent().deregister_service(id) };
         let what =
             Deregistration { node: node.name.clone(), service_id: Some(id.to_owned()), ..Deregistration::default() };
@@ -273,6 +316,12 @@ impl ServiceReconciler<'_> {
             Deregistration { node: node.name.clone(), check_id: Some(id.to_owned()), ..Deregistration::default() };
         self.client.catalog().deregister(&what, self.query)
     }
+}
+
+/// The names of the nodes in the gossip pool.
+pub(super) fn members(client: &Client) -> Result<BTreeSet<String>, ConsulError> {
+    let members = client.agent().members(Pool::Lan)?;
+    Ok(members.into_iter().filter(|member| member.status != LEFT).map(|member| member.name).collect())
 }
 
 fn half_done(done: String, source: ConsulError) -> Error {

@@ -1,0 +1,260 @@
+//! `lictor apply`
+
+use std::mem::ManuallyDrop;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::connect::Connect;
+use super::error::{CliError, REFUSED};
+use super::policy::PolicyFlags;
+use super::progress::Progress;
+use super::saved_plan::SavedPlan;
+use super::show::{Format, Show};
+use super::watch::{self, Round, When};
+use super::{ask, refused, show, stop, wish};
+use crate::consul::{Client, Query};
+use crate::duration::ConsulDuration;
+use crate::object::{DesiredState, Place, Refused};
+use crate::plan::state::StatePolicy;
+use crate::reconcile::{OwnerLock, Planned, StateError, StateReconciler, StateReport};
+use crate::render::{self, AppliedDocument, PlanDocument};
+
+/// Make Consul agree with the specs, or with a saved plan
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Specs: files, folders, or `-` for standard input; or one plan that `lictor plan --out` saved
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Go on for ever: put right at once whatever is changed by others, and renew sessions with a TTL
+    #[arg(long)]
+    watch: bool,
+    /// Go on for ever, and look again after this time
+    #[arg(long, value_name = "DURATION")]
+    interval: Option<ConsulDuration>,
+    #[command(flatten)]
+    policy: PolicyFlags,
+    #[command(flatten)]
+    how: How,
+    #[command(flatten)]
+    show: Show,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// How a plan is applied.
+#[derive(Clone, Debug, Args)]
+pub(super) struct How {
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// How many requests are under way at once
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub parallelism: u16,
+    /// How long to wait while another apply of this owner is under way
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub lock_timeout: ConsulDuration,
+}
+
+impl How {
+    /// What applies plans so.
+    pub fn reconciler<'a>(&self, client: &'a Client, query: &'a Query, policy: &'a StatePolicy) -> StateReconciler<'a> {
+        let run = StateReconciler::new(client, query, policy);
+        StateReconciler { parallelism: self.parallelism.into(), stop: Some(&stop::STOP), ..run }
+    }
+}
+
+/// No `--interval` is shorter: each round asks the agent for everything.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(super) fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
+    let Arguments { paths, watch, interval, policy, how, show, connect } = arguments;
+    let usage = |problem: &str| Err(CliError::Usage(Refused::new(problem.to_owned())));
+    let saved = match paths.as_slice() {
+        [file] => SavedPlan::read(file)?,
+        several if several.iter().any(|file| SavedPlan::is_at(file)) => {
+            return usage("a saved plan is applied by itself: name no other file beside it");
+        }
+        _ => None,
+    };
+    let when = When { watch, interval: interval.map(Duration::from) };
+    let forever = watch || interval.is_some();
+    if when.interval.is_some_and(|interval| interval < SHORTEST_INTERVAL) {
+        return usage("--interval is 1s at least");
+    }
+    match &saved {
+        Some(_) if policy.any() => {
+            return usage(
+                "a saved plan says itself what may be done: leave the other flags out, or plan anew with them",
+            );
+        }
+        Some(_) if forever => return usage("a saved plan is applied once: name the specs for --watch and --interval"),
+        _ if forever && !how.yes => return usage("nobody can be asked for ever: --watch and --interval go with --yes"),
+        _ => {}
+    }
+    // Not dropped: the program ends with it, and to give 100,000 objects back one by one takes longer than to plan them.
+    let desired = ManuallyDrop::new(match &saved {
+        Some(saved) => saved.desired()?,
+        None => wish::read(&paths)?,
+    });
+    let policy = saved.as_ref().map_or_else(|| policy.policy(), |saved| saved.policy().clone());
+    let (client, query) = connect.open_for(&desired.place)?;
+    let run = how.reconciler(&client, &query, &policy);
+    let datacenter = run.datacenter()?;
+    if let Some(saved) = &saved {
+        saved.check_cluster(&run.cluster()?, &datacenter)?;
+    }
+    let work =
+        Work { run: &run, datacenter: &datacenter, how: &how, show, saved: saved.as_ref(), purpose: Purpose::Apply };
+    if forever {
+        let place = &desired.place;
+        let read = || wish::read(&paths).and_then(|desired| same_place(desired, place));
+        return watch::run(&run, &read, &|desired| work.round(desired), when);
+    }
+    work.apply(&desired)
+}
+
+/// Refuses specs that moved to another place while they are watched.
+fn same_place(desired: DesiredState, place: &Place) -> Result<DesiredState, CliError> {
+    if desired.place == *place {
+        return Ok(desired);
+    }
+    Err(CliError::Usage(Refused::new("the specs name another place than at the start: start anew".to_owned())))
+}
+
+/// A plan to make, to show and to apply.
+pub(super) struct Work<'a> {
+    pub run: &'a StateReconciler<'a>,
+    pub datacenter: &'a str,
+    pub how: &'a How,
+    pub show: Show,
+    /// The plan that has to come out.
+    pub saved: Option<&'a SavedPlan>,
+    /// What the specs are for.
+    pub purpose: Purpose,
+}
+
+/// What specs are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// What they declare is to be.
+    Apply,
+    /// What they declare is to be taken over as it is.
+    Adopt,
+    /// What they declare is not to be.
+    Destroy,
+}
+
+/// What became of a plan.
+enum Outcome {
+    /// There was nothing to do.
+    Nothing(Box<Planned>),
+    /// It was refused.
+    Refused,
+    /// It was applied.
+    Applied,
+}
+
+impl Work<'_> {
+    /// Plans, shows, asks, applies.
+    pub fn apply(&self, desired: &DesiredState) -> Result<ExitCode, CliError> {
+        // Not dropped, as what is desired.
+        Ok(match *ManuallyDrop::new(self.attempt(desired, true)?) {
+            Outcome::Refused => ExitCode::from(REFUSED),
+            Outcome::Nothing(_) | Outcome::Applied => ExitCode::SUCCESS,
+        })
+    }
+
+    /// One round of many: where there is nothing to do, nothing is printed.
+    fn round(&self, desired: &DesiredState) -> Result<Round, CliError> {
+        Ok(match self.attempt(desired, false)? {
+            Outcome::Nothing(planned) => Round::Settled(planned.renewals(desired)),
+            Outcome::Applied => Round::Applied,
+            Outcome::Refused => Round::Refused,
+        })
+    }
+
+    fn attempt(&self, desired: &DesiredState, print_nothing: bool) -> Result<Outcome, CliError> {
+        // A first look without the lock: mostly there is nothing to do, and nothing to wait for.
+        let planned = self.plan(desired)?;
+        let document = self.document(&planned, desired)?;
+        if !document.refused.is_empty() {
+            self.print(&document, None)?;
+            refused::print_hints(&planned.plan.refusals);
+            return Ok(Outcome::Refused);
+        }
+        if !planned.has_work(desired) {
+            if print_nothing {
+                self.print(&document, None)?;
+            }
+            return Ok(Outcome::Nothing(Box::new(planned)));
+        }
+        ask::possible(self.how.yes)?;
+        // From here on a signal gives the lock back, in place of leaving it to its ttl.
+        stop::listen()?;
+        let lock = self.run.lock(&desired.owner, self.how.lock_timeout.into())?;
+        let outcome = self.attempt_locked(desired, &lock);
+        let released = lock.release();
+        let outcome = outcome?;
+        released?;
+        Ok(outcome)
+    }
+
+    fn attempt_locked(&self, desired: &DesiredState, lock: &OwnerLock) -> Result<Outcome, CliError> {
+        let planned = self.plan(desired)?;
+        let document = self.document(&planned, desired)?;
+        if !document.refused.is_empty() {
+            self.print(&document, None)?;
+            refused::print_hints(&planned.plan.refusals);
+            return Ok(Outcome::Refused);
+        }
+        if self.show.format == Format::Text {
+            self.show.plan(&document)?;
+        } else if !self.how.yes {
+            anstream::eprint!("{}", render::text(&document)); // nobody agrees to what they do not see
+        }
+        ask::confirm(&format!("Do this in '{}'?", self.datacenter), self.how.yes)?;
+        let progress = Progress::new(planned.plan.changes.len());
+        let applied = self.run.apply(desired, &planned, lock, &|_| progress.step());
+        progress.finish();
+        self.print(&document, Some(&applied))?;
+        applied.map(|_| Outcome::Applied).map_err(|error| CliError::State(Box::new(error)))
+    }
+
+    fn plan(&self, desired: &DesiredState) -> Result<Planned, CliError> {
+        Ok(match self.purpose {
+            Purpose::Apply => self.run.plan(desired),
+            Purpose::Adopt => self.run.plan_adopt(desired),
+            Purpose::Destroy => self.run.plan_destroy(desired),
+        }?)
+    }
+
+    fn document(&self, planned: &Planned, desired: &DesiredState) -> Result<PlanDocument, CliError> {
+        let document = PlanDocument::new(&planned.plan, desired, self.datacenter);
+        self.saved.map_or(Ok(()), |saved| saved.check_unmoved(&document, planned.record_index()))?;
+        Ok(document)
+    }
+
+    /// Prints the plan, unless it was already, and what became of it.
+    fn print(
+        &self,
+        document: &PlanDocument,
+        applied: Option<&Result<StateReport, StateError>>,
+    ) -> Result<(), CliError> {
+        if let Some(Ok(report)) = applied {
+            report.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        }
+        match (self.show.format, applied) {
+            (Format::Text, Some(applied)) => self.show.color.print(&render::applied(document, applied.as_ref())),
+            (Format::Json, Some(applied)) => show::json(&AppliedDocument::new(document, applied.as_ref())),
+            (_, Some(Err(error))) => {
+                self.show.plan(document)?;
+                anstream::eprint!("{}", render::applied(document, Err(error)));
+                Ok(())
+            }
+            _ => self.show.plan(document),
+        }
+    }
+}

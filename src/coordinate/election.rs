@@ -1,0 +1,378 @@
+//! Elections: of all who stand, one leads at a time, and everybody can see who and how to reach it.
+//!
+//! # Guarantees
+//! - While [`Leadership::lost`] says nothing, nobody else leads: it is a [`Lock`](super::Lock), in HashiCorp's layout.
+//! - Of two leaders, the later one has the higher [`token`](Leadership::token).
+//! - The leader's contact information is written in the same transaction that makes it the leader, so that nobody ever reads
+//!   one leader's hold with another one's address.
+//! - A leader hears of it at once when its key is deleted, or released by others: it watches the key, with one blocking
+//!   query.
+//! - A Go program's `consulapi` `Candidate` on the same key keeps us out, and we it, although it writes no flags.
+//!
+//! # Caveats
+//! - Whoever was paused may act as a leader for a moment after it ceased to be one. Have whatever it writes to compare
+//!   tokens, or write in one transaction with [`Leadership::guard`].
+//! - The function that [`Election::lead`] runs is not stopped by force: it has to look at [`Leadership::lost`]. To stop what
+//!   cannot look, run it as a process: `lictor elect run`.
+//! - [`Election::observe`] tells what is, not all that was: of several changes in one moment it shows the last.
+//! - `since` is what the leader's own clock said. Nothing is decided by it.
+//!
+//! # Errors
+//! [`Error::Conflict`] where the key is something else, [`Error::SessionLost`] where the session ends during the campaign.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::consul::{Client, KvPair, Operation, Query, TxnError, Watch, check_key};
+
+use super::held::{After, Held};
+use super::kind::Kind;
+use super::lock::Lock;
+use super::{Cancel, Error, LOCK_FLAGS, Lost, Session};
+
+/// The keys of elections are HashiCorp's locks. Go's `consulapi` gives its keys no flags.
+const ELECTION: Kind = Kind { flags: LOCK_FLAGS, what: "an election", or_plain: true, stamp };
+
+/// An election: a key, and where it is.
+///
+/// ```no_run
+/// use lictor::consul::{Client, Config, Query};
+/// use lictor::coordinate::{Candidate, Election, Session, SessionOptions};
+///
+/// let (client, query) = (Client::new(Config::default())?, Query::default());
+/// let election = Election::new(&client, &query, "service/web/leader")?;
+/// let session = Session::start(&client, &query, &SessionOptions::default())?;
+/// let term = election.lead(&session, &Candidate::new("http://10.0.0.1:8080"), None, |leadership| {
+///     while leadership.lost().why().is_none() {
+///         // One step of the work, shorter than the time left until leadership.deadline().
+///         # break;
+///     }
+/// })?;
+/// # Ok::<(), lictor::coordinate::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Election {
+    client: Client,
+    query: Query,
+    key: String,
+}
+
+/// Who stands: what others read in the key's value while it leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Candidate {
+    contact: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    identifier: String,
+}
+
+/// Who leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Leader {
+    /// How to reach it, as it said; often a URL.
+    pub contact: String,
+    /// What it said of itself.
+    pub description: Option<String>,
+    /// Who it is, the host's name unless it said otherwise; `None` where another program leads.
+    pub identifier: Option<String>,
+    /// Since when, by its own clock, as RFC 3339 has it; `None` where another program leads.
+    pub since: Option<String>,
+    /// The id of its session. Whoever knows it can acquire keys in its name.
+    pub session: String,
+    /// Its fencing token: see [`Leadership::token`].
+    pub token: u64,
+}
+
+/// Leadership, held. Dropping it resigns, as far as that can be done then; [`resign`](Self::resign) says whether it was.
+#[derive(Debug)]
+pub struct Leadership<'s>(Held<'s>);
+
+/// What came of leading.
+#[derive(Debug)]
+pub struct Term<T> {
+    /// What the function gave.
+    pub value: T,
+    /// Whether it led to the end and resigned. [`Error::SessionLost`] where leadership was lost before the function
+    /// returned; another error where resigning failed: then leadership ends with the session.
+    pub end: Result<(), Error>,
+}
+
+/// What came of making a leader resign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resigned {
+    /// This one led, and does not any more.
+    Done(Leader),
+    /// Nobody led.
+    Nobody,
+    /// Somebody else leads, and was left alone.
+    Other(Leader),
+}
+
+/// The leaders of an election, one after another, as an iterator that never ends: see [`Election::observe`].
+#[derive(Debug)]
+pub struct Changes {
+    watch: Watch<Vec<KvPair>>,
+    last: Option<Option<Leader>>,
+}
+
+impl Candidate {
+    /// Somebody who can be reached by `contact`, under the host's name.
+    pub fn new(contact: &str) -> Self {
+        Self { contact: contact.to_owned(), description: None, identifier: super::host_name() }
+    }
+
+    /// With a description, for people.
+    #[must_use]
+    pub fn description(self, description: &str) -> Self {
+        Self { description: Some(description.to_owned()), ..self }
+    }
+
+    /// With another identifier than the host's name.
+    #[must_use]
+    pub fn identifier(self, identifier: &str) -> Self {
+        Self { identifier: identifier.to_owned(), ..self }
+    }
+}
+
+impl Election {
+    /// The election on `key`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// Where Consul would take the key for another.
+    pub fn new(client: &Client, query: &Query, key: &str) -> Result<Self, Error> {
+        check_key(key)?;
+        Ok(Self { client: client.clone(), query: query.clone(), key: key.to_owned() })
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Who leads; `None` where nobody does. Needs `key:read`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn leader(&self) -> Result<Option<Leader>, Error> {
+        leader_of(self.client.kv().get(&self.key, &self.query)?.as_ref())
+    }
+
+    /// Follows who leads: the leader, or that there is none, at once, and then whenever that changes. Blocking queries, no
+    /// polling.
+    ///
+    /// An error is an item like any other: the next call of `next` tries again, after a pause.
+    ///
+    /// # Errors
+    /// Where Consul would take the key for another.
+    pub fn observe(&self) -> Result<Changes, Error> {
+        Ok(Changes { watch: self.client.kv().watch(&self.key, &self.query)?, last: None })
+    }
+
+    /// What [`resign`](Self::resign) would come to now. Nothing is written.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn foresee_resign(&self, identifier: &str) -> Result<Resigned, Error> {
+        Ok(match self.leader()? {
+            None => Resigned::Nobody,
+            Some(leader) if leader.identifier.as_deref() == Some(identifier) => Resigned::Done(leader),
+            Some(leader) => Resigned::Other(leader),
+        })
+    }
+
+    /// Makes the leader with this identifier resign, from whatever process; its own learns of it at once. Nobody else is
+    /// touched. Needs `key:write`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn resign(&self, identifier: &str) -> Result<Resigned, Error> {
+        loop {
+            let pair = self.client.kv().get(&self.key, &self.query.consistent())?;
+            let (Some(pair), Some(leader)) = (&pair, leader_of(pair.as_ref())?) else { return Ok(Resigned::Nobody) };
+            if leader.identifier.as_deref() != Some(identifier) {
+                return Ok(Resigned::Other(leader));
+            }
+            let unmoved = Operation::check_index(&self.key, pair.modify_index);
+            let unlock = Operation::unlock(&self.key, &pair.value, pair.flags, &leader.session);
+            match self.client.txn().once(&[unmoved, unlock], &self.query) {
+                Ok(_) => return Ok(Resigned::Done(leader)),
+                Err(TxnError::Failed { source, .. }) => return Err(source.into()),
+                Err(error) if error.is_denied() => {
+                    return Err(Error::Denied { key: self.key.clone(), what: error.reason() });
+                }
+                Err(_) => {} // it has changed meanwhile
+            }
+        }
+    }
+
+    /// Stands for election until it leads. The session has to be where the election is. Needs `key:write`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn campaign<'s>(&self, session: &'s Session, candidate: &Candidate) -> Result<Leadership<'s>, Error> {
+        loop {
+            if let Some(leadership) = self.campaign_or(session, candidate, None, None)? {
+                return Ok(leadership);
+            }
+        }
+    }
+
+    /// Stands for election until it leads, or `timeout` is over, or `cancel` says to stop; `None` then.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn campaign_or<'s>(
+        &self,
+        session: &'s Session,
+        candidate: &Candidate,
+        timeout: Option<Duration>,
+        cancel: Option<&Cancel>,
+    ) -> Result<Option<Leadership<'s>>, Error> {
+        let value = serde_json::to_vec(candidate).unwrap_or_default();
+        let lock = Lock::of_kind(session, &self.key, ELECTION)?.with_value(&value)?;
+        let Some(held) = Held::wait(lock, After::Stays, timeout, cancel)? else { return Ok(None) };
+        held.watch()?;
+        Ok(Some(Leadership(held)))
+    }
+
+    /// Stands for election, runs `work` as the leader, and resigns; `None` where `cancel` ended the campaign. The work has
+    /// to return soon once [`Leadership::lost`] says so: [`Term::end`] tells whether it led to the end.
+    ///
+    /// To lead again, call it again, with a new session where the old one was lost.
+    ///
+    /// # Errors
+    /// See [`Error`], where it never led.
+    pub fn lead<T>(
+        &self,
+        session: &Session,
+        candidate: &Candidate,
+        cancel: Option<&Cancel>,
+        work: impl FnOnce(&Leadership<'_>) -> T,
+    ) -> Result<Option<Term<T>>, Error> {
+        let Some(leadership) = self.campaign_or(session, candidate, None, cancel)? else { return Ok(None) };
+        let value = work(&leadership);
+        Ok(Some(Term { value, end: leadership.resign() }))
+    }
+}
+
+impl Leadership<'_> {
+    /// The fencing token: of two leaders, the later one has the higher one.
+    pub fn token(&self) -> u64 {
+        self.0.token()
+    }
+
+    /// Until when leadership is certain. It moves with each renewal of the session.
+    pub fn deadline(&self) -> Instant {
+        self.0.deadline()
+    }
+
+    /// Tells when leadership is lost: with the session, or because others took the key away.
+    pub fn lost(&self) -> Lost {
+        self.0.lost()
+    }
+
+    /// What makes a transaction of yours fail once leadership is lost: put it first.
+    pub fn guard(&self) -> Operation {
+        self.0.mark()
+    }
+
+    /// Lets another lead, at once: there is no lock-delay. The key stays.
+    ///
+    /// # Errors
+    /// [`Error::SessionLost`] where it did not lead any more; or what Consul answered.
+    pub fn resign(mut self) -> Result<(), Error> {
+        self.0.give_up()
+    }
+}
+
+impl Iterator for Changes {
+    type Item = Result<Option<Leader>, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let leader = match self.watch.next()? {
+                Ok((pairs, _)) => leader_of(pairs.first()),
+                Err(error) => Err(error.into()),
+            };
+            match leader {
+                Ok(leader) if self.last.as_ref() == Some(&leader) => {}
+                Ok(leader) => {
+                    self.last = Some(leader.clone());
+                    return Some(Ok(leader));
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// What a leader's value says.
+#[derive(Deserialize)]
+struct Said {
+    contact: String,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    identifier: Option<String>,
+    #[serde(default)]
+    since: Option<String>,
+}
+
+/// Who holds the key, as its value has it: ours, or the JSON text that Go's `consulapi` writes, or any text.
+fn leader_of(pair: Option<&KvPair>) -> Result<Option<Leader>, Error> {
+    let Some(pair) = pair else { return Ok(None) };
+    if !ELECTION.has(pair) {
+        // Data that nobody holds, and that nobody ever locked, is not to be read as an election either.
+        return Err(ELECTION.conflict(pair));
+    }
+    let Some(session) = pair.session.clone() else { return Ok(None) };
+    let said = pair.json::<Said>().unwrap_or_else(|_| Said {
+        contact: pair.json::<String>().unwrap_or_else(|_| String::from_utf8_lossy(&pair.value).into_owned()),
+        description: None,
+        identifier: None,
+        since: None,
+    });
+    let Said { contact, description, identifier, since } = said;
+    Ok(Some(Leader { contact, description, identifier, since, session, token: pair.modify_index }))
+}
+
+/// Adds the time: the value is written when leadership begins, which may be long after the campaign did.
+fn stamp(value: &[u8]) -> Vec<u8> {
+    super::stamped(value, SystemTime::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(value: &str, flags: u64, session: Option<&str>, lock_index: u64) -> KvPair {
+        KvPair {
+            key: "k".to_owned(),
+            flags,
+            value: value.as_bytes().to_vec(),
+            session: session.map(ToOwned::to_owned),
+            lock_index,
+            create_index: 1,
+            modify_index: 7,
+        }
+    }
+
+    #[test]
+    fn a_leader_is_read_from_our_value_from_gos_and_from_any() {
+        let read = |value: &str, flags| leader_of(Some(&pair(value, flags, Some("s"), 1))).unwrap().unwrap();
+        let ours = read(r#"{"contact":"http://a","identifier":"host","since":"2026-01-01T00:00:00Z"}"#, LOCK_FLAGS);
+        assert_eq!((ours.contact.as_str(), ours.identifier.as_deref(), ours.token), ("http://a", Some("host"), 7));
+        assert_eq!(read(r#""http://b""#, 0).contact, "http://b");
+        assert_eq!(read("plain", LOCK_FLAGS).contact, "plain");
+    }
+
+    #[test]
+    fn what_was_never_locked_is_no_election() {
+        assert_eq!(leader_of(None).unwrap(), None);
+        assert_eq!(leader_of(Some(&pair("x", LOCK_FLAGS, None, 1))).unwrap(), None);
+        assert_eq!(leader_of(Some(&pair("x", 0, None, 3))).unwrap(), None, "a Go candidate has abdicated");
+        assert!(leader_of(Some(&pair("data", 0, None, 0))).is_err());
+        assert!(leader_of(Some(&pair("x", 42, Some("s"), 1))).is_err());
+    }
+}

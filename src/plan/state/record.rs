@@ -1,0 +1,86 @@
+//! What the owner's record is to say, before and after a plan is applied.
+
+use std::collections::BTreeSet;
+
+use crate::object::{Claims, DesiredState, ObjectId, Record, SessionId};
+use crate::plan::{Change, DeleteReason};
+
+use super::{Claim, SpareReason, StateChange, StatePlan, Step};
+
+impl StatePlan {
+    /// The record to write before anything is touched: what the owner has, and what it sets out to make. After a run
+    /// that was killed, it tells what that run made from what others made meanwhile.
+    pub fn ahead(&self, desired: &DesiredState, claims: &Claims) -> Record {
+        let mut record = claims.ours.clone();
+        for id in &self.confirmed {
+            record.pending.remove(id);
+            record.objects.insert(id.clone());
+        }
+        let made = self.changes.iter().filter(|change| change.claim != Claim::Ours).map(|change| &change.id);
+        for id in made.chain(&self.adopted) {
+            if let Some(declared) = desired.objects.get(id) {
+                // A service that our record names, but which names another owner itself.
+                record.objects.remove(id);
+                record.pending.insert(id.clone(), declared.object.hash());
+            }
+        }
+        record.protected.extend(protected(desired).cloned());
+        record.replacing.extend(self.changes.iter().filter_map(predecessor).cloned());
+        record
+    }
+
+    /// The record to write when everything was done that could be; `done` are the objects of which every change was.
+    ///
+    /// What was not done stays as it was in [`ahead`](Self::ahead). What was deleted goes, and so does what is gone. What
+    /// is protected stays so until it is declared without that.
+    pub fn settled(&self, desired: &DesiredState, claims: &Claims, done: &BTreeSet<ObjectId>) -> Record {
+        let mut record = self.ahead(desired, claims);
+        let mut replacing = BTreeSet::new();
+        let mut ended = BTreeSet::new();
+        let mut made: BTreeSet<&ObjectId> = self.adopted.iter().collect();
+        for change in &self.changes {
+            if !done.contains(&change.id) {
+                replacing.extend(predecessor(change).cloned());
+            } else if change.ends_object() {
+                ended.insert(&change.id);
+            } else {
+                made.insert(&change.id);
+            }
+        }
+        for id in made {
+            record.pending.remove(id);
+            record.objects.insert(id.clone());
+        }
+        for id in ended.into_iter().chain(&self.forgotten) {
+            record.pending.remove(id);
+            record.objects.remove(id);
+        }
+        // One that could not be destroyed yet, for what it holds.
+        replacing.extend(self.spared.iter().filter_map(|spared| match &spared.reason {
+            SpareReason::Duplicate(id) if claims.ours.replacing.contains(id) => Some(id.clone()),
+            _ => None,
+        }));
+        record.replacing = replacing;
+        let Record { objects, pending, .. } = &mut record;
+        pending.retain(|id, _| !objects.contains(id));
+        record.protected.retain(|id| match desired.objects.get(id) {
+            Some(declared) => declared.prevent_destroy,
+            None => record.objects.contains(id) || record.pending.contains_key(id),
+        });
+        record
+    }
+}
+
+fn protected(desired: &DesiredState) -> impl Iterator<Item = &ObjectId> {
+    desired.objects.iter().filter(|(_, declared)| declared.prevent_destroy).map(|(id, _)| id)
+}
+
+/// The session that a change replaces.
+fn predecessor(change: &StateChange) -> Option<&SessionId> {
+    match &change.step {
+        Step::Session(Change::Replace { before, .. } | Change::Delete { before, reason: DeleteReason::Replaced }) => {
+            Some(&before.id)
+        }
+        _ => None,
+    }
+}

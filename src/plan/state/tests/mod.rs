@@ -1,0 +1,567 @@
+//! One test for each row of the truth tables above `StatePlan::between` and `Planner::doom`, and of what is shown.
+
+mod properties;
+mod record;
+mod show;
+mod world;
+
+use super::*;
+use crate::object::{Behavior, ExternalNode, HeldLocks, ObservedNode, Session, SessionId};
+use crate::plan::DeleteReason;
+use crate::plan::key::KeyChange;
+use crate::plan::service::{ServiceChange, UnsafeService};
+use world::*;
+
+/// `create session n1/a`, `replace session n1/a 1`, `hold key k by session n1/a from 1`, ...
+fn steps(plan: &StatePlan) -> Vec<String> {
+    let number = |id: &SessionId| id.as_str()[24..].trim_start_matches('0').to_owned();
+    let named = |change: &StateChange| match &change.step {
+        Step::Session(Change::Create { .. }) => "create".to_owned(),
+        Step::Session(Change::Replace { before, .. }) => format!("replace {}", number(&before.id)),
+        Step::Session(Change::Delete { before, reason: DeleteReason::Absent }) => format!("end {}", number(&before.id)),
+        Step::Session(Change::Delete { before, reason }) => format!("end {} {reason:?}", number(&before.id)),
+        Step::Service { node, change } => {
+            let change = match change {
+                None => "leave",
+                Some(ServiceChange::Register { .. }) => "register",
+                Some(ServiceChange::Update { .. }) => "update",
+                Some(ServiceChange::Deregister { .. }) => "deregister",
+            };
+            let node = node.as_ref().map_or_else(String::new, |node| format!(", node at {}", node.after.address));
+            format!("{change}{node}")
+        }
+        Step::Key(KeyStep::Write(change)) => match change {
+            KeyChange::Create { .. } => "create",
+            KeyChange::Update { .. } => "update",
+            KeyChange::Delete { .. } => "delete",
+            KeyChange::Release { .. } => "release",
+            KeyChange::Acquire { .. } => "acquire",
+        }
+        .to_owned(),
+        Step::Key(KeyStep::Hold { holder, session, from, .. }) => {
+            let now = session.as_ref().map_or_else(|| "new".to_owned(), number);
+            let from = from.as_ref().map_or_else(String::new, |from| format!(" from {}", number(from)));
+            format!("hold by {holder} {now}{from}")
+        }
+    };
+    plan.changes.iter().map(|change| format!("{}: {}", change.id, named(change))).collect()
+}
+
+#[track_caller]
+fn does(plan: &StatePlan, expected: &[&str]) {
+    assert_eq!((plan.check(), steps(plan)), (Ok(()), expected.iter().map(ToString::to_string).collect()));
+}
+
+#[track_caller]
+fn refuses(plan: &StatePlan, id: &ObjectId, reason: &UnsafeState) {
+    let refusal = Refusal { id: Some(id.clone()), reason: reason.clone() };
+    assert_eq!(plan.check(), Err(&[refusal][..]));
+    assert!(!plan.changes.iter().any(|change| change.id == *id), "{:?}", plan.changes);
+}
+
+#[track_caller]
+fn spares(plan: &StatePlan, id: &ObjectId, reason: &SpareReason) {
+    does(plan, &[]);
+    assert_eq!(plan.spared, [Spared { id: id.clone(), reason: reason.clone() }]);
+}
+
+fn policy() -> StatePolicy {
+    StatePolicy::default()
+}
+
+fn force() -> StatePolicy {
+    StatePolicy { force: true, ..policy() }
+}
+
+fn prune() -> StatePolicy {
+    StatePolicy { prune: true, ..policy() }
+}
+
+fn adopt(adopt: Adopt) -> StatePolicy {
+    StatePolicy { adopt, ..policy() }
+}
+
+fn plan(world: &World, items: impl IntoIterator<Item = Item>) -> StatePlan {
+    world.plan(&desired(items), &policy())
+}
+
+fn foreign() -> UnsafeState {
+    UnsafeState::Foreign { owner: "them".to_owned() }
+}
+
+fn deleting(mut item: Item) -> Item {
+    if let Object::Session(session) = &mut item.1.object {
+        session.behavior = Behavior::Delete;
+    }
+    item
+}
+
+// --- whose ------------------------------------------------------------------------------------
+
+#[test]
+fn what_another_owner_has_is_refused_by_name_even_where_it_is_as_declared() {
+    let world = World::default().session(1, a_session("a", 1)).key("k", "v", None).service("s", 1, Some("them"));
+    let world = world.theirs(session_id("a")).theirs(key_id("k"));
+    refuses(&plan(&world, [session("a", 1)]), &session_id("a"), &foreign());
+    refuses(&plan(&world, [session("a", 2)]), &session_id("a"), &foreign());
+    refuses(&plan(&world, [key("k", "v")]), &key_id("k"), &foreign());
+    refuses(&plan(&world, [service("s", 1)]), &service_id("s"), &foreign());
+    refuses(&plan(&World::default().theirs(key_id("k")), [key("k", "v")]), &key_id("k"), &foreign());
+    let unowned = world.plan(&desired([key("k", "w")]), &adopt(Adopt::Unowned));
+    refuses(&unowned, &key_id("k"), &foreign());
+}
+
+fn nobodys() -> World {
+    World::default().session(1, a_session("a", 1)).key("k", "v", None).service("s", 1, None)
+}
+
+#[test]
+fn what_nobody_owns_is_spared_where_it_is_as_declared() {
+    let not_ours = SpareReason::NotOurs;
+    spares(&plan(&nobodys(), [session("a", 1)]), &session_id("a"), &not_ours);
+    spares(&plan(&nobodys(), [key("k", "v")]), &key_id("k"), &not_ours);
+    spares(&plan(&nobodys(), [service("s", 1)]), &service_id("s"), &not_ours);
+}
+
+#[test]
+fn what_nobody_owns_is_refused_where_it_differs() {
+    refuses(&plan(&nobodys(), [session("a", 2)]), &session_id("a"), &UnsafeState::Unowned);
+    refuses(&plan(&nobodys(), [key("k", "w")]), &key_id("k"), &UnsafeState::Unowned);
+    refuses(&plan(&nobodys(), [service("s", 2)]), &service_id("s"), &UnsafeState::Unowned);
+}
+
+fn everything(number: u8) -> [Item; 3] {
+    [session("a", number.into()), service("s", number.into()), key("k", &format!("v{number}"))]
+}
+
+#[test]
+fn what_does_not_exist_is_made_in_order() {
+    let expected = ["session n1/a: create", "service n1/s: register", "key k: create"];
+    let plan = plan(&World::default(), everything(1));
+    does(&plan, &expected);
+    assert!(plan.changes.iter().all(|change| change.claim == Claim::Free && change.action() == Action::Create));
+    let recorded = World::default().ours(everything(1).map(|(id, _)| id));
+    let plan = super::tests::plan(&recorded, everything(1));
+    does(&plan, &expected);
+    assert!(plan.changes.iter().all(|change| change.claim == Claim::Ours));
+}
+
+fn ours() -> World {
+    let world = World::default().session(1, a_session("a", 1)).key("k", "v1", None).service("s", 1, Some(OWNER));
+    world.ours(everything(1).map(|(id, _)| id))
+}
+
+#[test]
+fn what_is_ours_and_as_declared_stays() {
+    let plan = plan(&ours(), everything(1));
+    does(&plan, &[]);
+    assert!(plan.is_empty());
+    assert_eq!((plan.unchanged, plan.spared.len(), plan.adopted.len(), plan.confirmed.len()), (3, 0, 0, 0));
+}
+
+#[test]
+fn what_is_ours_and_differs_is_changed() {
+    let plan = plan(&ours(), everything(2));
+    does(&plan, &["session n1/a: replace 1", "service n1/s: update", "key k: update"]);
+    assert_eq!(
+        plan.changes.iter().map(StateChange::action).collect::<Vec<_>>(),
+        [Action::Replace, Action::Update, Action::Update]
+    );
+    assert!(plan.depends_on_locks());
+}
+
+#[test]
+fn what_is_taken_over_as_it_is_changes_the_record_only() {
+    for policy in [adopt(Adopt::Unowned), adopt(Adopt::All)] {
+        let plan = nobodys().plan(&desired([session("a", 1), key("k", "v")]), &policy);
+        does(&plan, &[]);
+        assert_eq!(plan.adopted, [session_id("a"), key_id("k")]);
+        assert!(!plan.is_empty());
+    }
+}
+
+#[test]
+fn what_is_taken_over_and_differs_is_changed() {
+    let plan = nobodys().plan(&desired(everything(2)), &adopt(Adopt::Unowned));
+    does(&plan, &["session n1/a: replace 1", "service n1/s: update", "key k: update"]);
+    assert!(plan.changes.iter().all(|change| change.claim == Claim::Adopted { from: None }));
+    let theirs = nobodys().theirs(key_id("k"));
+    let plan = theirs.plan(&desired([key("k", "w")]), &adopt(Adopt::All));
+    does(&plan, &["key k: update"]);
+    assert_eq!(plan.changes[0].claim, Claim::Adopted { from: Some("them".to_owned()) });
+}
+
+#[test]
+fn what_an_earlier_run_made_before_it_was_killed_is_ours() {
+    let pending = everything(1).into_iter().fold(nobodys(), World::pending).key("k", "v1", None);
+    let plan = plan(&pending, everything(1));
+    does(&plan, &["service n1/s: update"]);
+    assert_eq!((plan.unchanged, plan.confirmed.len(), &plan.changes[0].claim), (2, 3, &Claim::Ours));
+}
+
+// --- sessions ---------------------------------------------------------------------------------
+
+#[test]
+fn a_protected_session_is_not_replaced() {
+    refuses(&plan(&ours(), [protected(session("a", 2))]), &session_id("a"), &UnsafeState::Protected);
+    let forced = ours().plan(&desired([protected(session("a", 2))]), &force());
+    refuses(&forced, &session_id("a"), &UnsafeState::Protected);
+    does(&plan(&ours(), [protected(session("a", 1))]), &[]);
+}
+
+fn holding() -> World {
+    let world = World::default().session(1, a_session("a", 1)).key("k", "v", Some(1)).key("l", "v", Some(1));
+    world.ours([session_id("a"), key_id("k"), key_id("l")])
+}
+
+#[test]
+fn the_keys_of_a_replaced_session_move_along() {
+    let items = [session("a", 2), held("k", "v", "a"), held("l", "w", "a")];
+    let plan = plan(&holding(), items);
+    does(
+        &plan,
+        &[
+            "session n1/a: replace 1",
+            "key k: hold by session n1/a new from 1",
+            "key l: hold by session n1/a new from 1",
+        ],
+    );
+    assert_eq!(plan.changes[0].fallout(), [format!("destroys session {}", uuid(1))]);
+}
+
+#[test]
+fn a_session_whose_keys_would_be_lost_is_replaced_by_force_only() {
+    for item in [held("k", "v", "a"), key("l", "v")] {
+        let wish = desired([session("a", 2), held("k", "v", "a"), item]);
+        let refused = holding().plan(&wish, &policy());
+        assert_eq!(refused.refusals.len(), 1);
+        refuses(&refused, &session_id("a"), &UnsafeState::LocksHeld(vec!["l".to_owned()]));
+        let forced = holding().plan(&wish, &force());
+        assert_eq!(forced.check(), Ok(()));
+        let lost = [format!("destroys session {}: releases 1 key: l", uuid(1))];
+        assert_eq!(forced.changes[0].fallout(), lost);
+    }
+}
+
+#[test]
+fn the_keys_that_are_pruned_with_a_session_are_not_lost() {
+    let plan = holding().plan(&desired([session("a", 2), held("k", "v", "a")]), &prune());
+    does(&plan, &["session n1/a: replace 1", "key k: hold by session n1/a new from 1", "key l: delete"]);
+}
+
+#[test]
+fn a_session_whose_keys_nobody_may_see_is_replaced_by_force_only() {
+    let mut world = ours();
+    world.observed.sessions.get_mut(&session_id("a")).unwrap()[0].locks = HeldLocks::Hidden;
+    let wish = desired([session("a", 2)]);
+    refuses(&world.plan(&wish, &policy()), &session_id("a"), &UnsafeState::LocksHidden);
+    does(&world.plan(&wish, &force()), &["session n1/a: replace 1"]);
+    world.observed.sessions.get_mut(&session_id("a")).unwrap()[0].locks = HeldLocks::NotLooked;
+    let plan = world.plan(&wish, &policy());
+    does(&plan, &["session n1/a: replace 1"]);
+    assert!(plan.depends_on_locks(), "so that somebody looks");
+}
+
+#[test]
+fn a_replacement_that_was_cut_short_is_finished() {
+    let mut world = holding().session(2, a_session("a", 2));
+    world.claims.ours.replacing.insert(uuid(1));
+    let both = [session("a", 2), held("k", "v", "a"), held("l", "v", "a")];
+    let moves = ["key k: hold by session n1/a 2 from 1", "key l: hold by session n1/a 2 from 1"];
+    let plan = plan(&world, both.clone());
+    does(&plan, &[moves[0], moves[1], "session n1/a: end 1 Replaced"]);
+    assert!(!plan.changes[2].ends_object());
+    // What it holds besides keeps it, unless by force.
+    let duplicate = Spared { id: session_id("a"), reason: SpareReason::Duplicate(uuid(1)) };
+    let wish = desired([session("a", 2), key("l", "v")]);
+    let spared = world.plan(&wish, &policy());
+    does(&spared, &[]);
+    assert!(spared.spared.contains(&duplicate));
+    does(&world.plan(&wish, &force()), &["key l: release", "session n1/a: end 1 Replaced"]);
+    // And so does being protected.
+    let [first, ..] = both;
+    let guarded = world.plan(&desired([protected(first)]), &force());
+    does(&guarded, &[]);
+    assert!(guarded.spared.contains(&duplicate));
+}
+
+#[test]
+fn one_more_session_of_a_name_stays() {
+    let world = ours().session(2, a_session("a", 2)).session(3, a_session("a", 1));
+    let plan = plan(&world, [session("a", 1)]);
+    does(&plan, &[]);
+    let duplicates: Vec<_> = plan.spared.iter().filter(|spared| spared.id == session_id("a")).collect();
+    let duplicate = |number| Spared { id: session_id("a"), reason: SpareReason::Duplicate(uuid(number)) };
+    assert_eq!(duplicates, [&duplicate(2), &duplicate(3)]);
+}
+
+// --- services ---------------------------------------------------------------------------------
+
+#[test]
+fn the_metadata_of_a_service_counts_for_more_than_records() {
+    let taken = World::default().service("s", 1, Some("them")).ours([service_id("s")]);
+    refuses(&plan(&taken, [service("s", 1)]), &service_id("s"), &foreign());
+    let forgotten = World::default().service("s", 1, Some(OWNER));
+    let unchanged = plan(&forgotten, [service("s", 1)]);
+    does(&unchanged, &[]);
+    assert_eq!((unchanged.unchanged, unchanged.confirmed.len()), (1, 1));
+    does(&plan(&forgotten, [service("s", 2)]), &["service n1/s: update"]);
+}
+
+#[test]
+fn a_service_of_ours_that_names_no_owner_is_registered_again() {
+    let world = World::default().service("s", 1, None).ours([service_id("s")]);
+    let plan = plan(&world, [service("s", 1)]);
+    does(&plan, &["service n1/s: update"]);
+    let [difference] = &plan.changes[0].differences()[..] else { panic!("{plan:?}") };
+    assert_eq!((difference.field, &*difference.before, &*difference.after), ("owner", "none", OWNER));
+}
+
+fn external(address: Option<&str>) -> ExternalNode {
+    ExternalNode { name: "ext".to_owned(), address: address.map(str::to_owned), meta: None }
+}
+
+fn external_world(has_agent: bool) -> World {
+    let mut world = World::default();
+    let node = ObservedNode { address: "10.0.0.7".to_owned(), has_agent, ..ObservedNode::default() };
+    world.observed.nodes.entry("ext".to_owned()).or_default().node = Some(node);
+    world
+}
+
+#[test]
+fn a_node_without_an_agent_is_made_or_changed_with_its_services() {
+    let items = || [service_on(external(None), "s", 1), service_on(external(Some("10.0.0.9")), "t", 1)];
+    let expected = ["service ext/s: register, node at 10.0.0.9", "service ext/t: register, node at 10.0.0.9"];
+    does(&plan(&World::default(), items()), &expected);
+    let mut world = external_world(false);
+    does(&plan(&world, items()), &expected);
+    let first = plan(&world, items());
+    world.apply(&first, &desired(items()), None);
+    does(&plan(&world, items()), &[]);
+    // Of services that stay as they are, only those that say something of the node change it.
+    world.observed.nodes.get_mut("ext").unwrap().node.as_mut().unwrap().address = "10.0.0.8".to_owned();
+    does(&plan(&world, items()), &["service ext/t: leave, node at 10.0.0.9"]);
+}
+
+#[test]
+fn a_node_that_cannot_be_is_refused() {
+    let id = || ObjectId::Service { node: "ext".to_owned(), id: "s".to_owned() };
+    let node = || "ext".to_owned();
+    let no_address = plan(&World::default(), [service_on(external(None), "s", 1)]);
+    refuses(&no_address, &id(), &UnsafeService::NeedsAddress { node: node() }.into());
+    let agent = plan(&external_world(true), [service_on(external(Some("10.0.0.9")), "s", 1)]);
+    refuses(&agent, &id(), &UnsafeService::HasAgent { node: node() }.into());
+    does(&plan(&external_world(false), [service_on(external(None), "s", 1)]), &["service ext/s: register"]);
+}
+
+#[test]
+fn services_that_disagree_about_their_node_are_refused() {
+    let items = [service_on(external(Some("10.0.0.8")), "s", 1), service_on(external(Some("10.0.0.9")), "t", 1)];
+    let plan = plan(&World::default(), items);
+    let at_odds: Vec<_> = plan.refusals.iter().map(|refusal| refusal.reason.to_string()).collect();
+    let expected = "service ext/s and service ext/t say different things of their node";
+    assert_eq!((at_odds, plan.changes.len()), (vec![expected.to_owned(), expected.to_owned()], 0));
+}
+
+#[test]
+fn a_check_of_another_service_is_not_taken() {
+    let mut world = World::default();
+    let checks = &mut world.observed.nodes.get_mut(NODE).unwrap().checks;
+    checks.insert("service:s:ttl".to_owned(), "other".to_owned());
+    let refused = plan(&world, [service("s", 1)]);
+    assert!(matches!(
+        &refused.refusals[..],
+        [Refusal { reason: UnsafeState::Service(UnsafeService::CheckTaken { .. }), .. }]
+    ));
+    does(&plan(&ours(), [service("s", 2)]), &["service n1/s: update"]);
+}
+
+// --- keys -------------------------------------------------------------------------------------
+
+#[test]
+fn a_key_by_itself_that_a_session_holds_is_written_by_force_only() {
+    let world = holding().session(9, a_session("other", 1)).key("k", "v", Some(9));
+    does(&plan(&world, [key("k", "v")]), &[]);
+    let wish = desired([key("k", "w")]);
+    refuses(&world.plan(&wish, &policy()), &key_id("k"), &UnsafeState::Held(uuid(9).to_string()));
+    let forced = world.plan(&wish, &force());
+    does(&forced, &["key k: update"]);
+    assert_eq!(forced.changes[0].fallout(), [format!("session {} holds it", uuid(9))]);
+}
+
+#[test]
+fn a_key_by_itself_is_released_before_the_session_that_holds_it_ends() {
+    for item in [session("a", 2), deleting(session("a", 1))] {
+        let wish = desired([item, key("k", "v"), key("l", "w")]);
+        let plan = holding().plan(&wish, &force());
+        does(&plan, &["session n1/a: replace 1", "key k: release", "key l: release"]);
+        let mut world = holding();
+        world.apply(&plan, &wish, None);
+        assert_eq!(world.observed.keys.len(), 2);
+    }
+}
+
+#[test]
+fn a_key_is_held_by_the_declared_session() {
+    let wish = |value| [session("a", 1), held("k", value, "a")];
+    does(&plan(&holding(), wish("v")), &[]);
+    does(&plan(&holding(), wish("w")), &["key k: hold by session n1/a 1"]);
+    let free = ours();
+    does(&plan(&free, wish("v1")), &["key k: hold by session n1/a 1"]);
+    let none = ours().ours([key_id("m")]);
+    does(&plan(&none, [session("a", 1), held("m", "v", "a")]), &["key m: hold by session n1/a 1"]);
+    does(&plan(&World::default(), wish("v")), &["session n1/a: create", "key k: hold by session n1/a new"]);
+}
+
+#[test]
+fn a_lock_of_another_session_is_not_stolen() {
+    let world = holding().session(9, a_session("other", 1)).key("k", "v", Some(9));
+    for wish in [[session("a", 1), held("k", "v", "a")], [session("b", 1), held("k", "v", "b")]] {
+        for policy in [policy(), force()] {
+            let plan = world.plan(&desired(wish.clone()), &policy);
+            refuses(&plan, &key_id("k"), &UnsafeState::Held(uuid(9).to_string()));
+        }
+    }
+}
+
+#[test]
+fn the_holder_of_a_key_is_declared() {
+    refuses(&plan(&holding(), [held("k", "v", "b")]), &key_id("k"), &UnsafeState::NoHolder(session_id("b")));
+}
+
+// --- what is declared no more -----------------------------------------------------------------
+
+#[test]
+fn what_is_gone_is_forgotten() {
+    let plan = plan(&World::default().ours([key_id("k")]), []);
+    does(&plan, &[]);
+    assert_eq!(plan.forgotten, BTreeSet::from([key_id("k")]));
+}
+
+#[test]
+fn what_another_owner_has_as_well_is_spared_and_forgotten() {
+    for world in [
+        World::default().key("k", "v", None).ours([key_id("k")]).theirs(key_id("k")),
+        World::default().service("s", 1, Some("them")).ours([service_id("s")]),
+    ] {
+        let id = world.claims.ours.objects.first().unwrap().clone();
+        let plan = world.plan(&desired([]), &prune());
+        spares(&plan, &id, &SpareReason::Foreign("them".to_owned()));
+        assert_eq!(plan.forgotten, BTreeSet::from([id]));
+    }
+}
+
+#[test]
+fn what_is_pending_and_not_as_it_was_to_be_made_is_left_and_forgotten() {
+    let world = World::default().key("k", "v", None).pending(key("k", "w"));
+    let pruned = world.plan(&desired([]), &prune());
+    does(&pruned, &[]);
+    assert_eq!((pruned.spared.len(), pruned.forgotten.len()), (0, 1));
+    let destroyed = world.destroy(&desired([key("k", "w")]), &policy());
+    spares(&destroyed, &key_id("k"), &SpareReason::Unowned);
+    assert_eq!(destroyed.forgotten.len(), 1);
+    let world = World::default().key("k", "v", None).pending(key("k", "v"));
+    does(&world.plan(&desired([]), &StatePolicy { allow_empty: true, ..prune() }), &["key k: delete"]);
+}
+
+#[test]
+fn nothing_is_pruned_unasked() {
+    spares(&plan(&ours(), [everything(1)[0].clone(), everything(1)[1].clone()]), &key_id("k"), &SpareReason::NotPruned);
+}
+
+#[test]
+fn what_is_protected_is_not_pruned() {
+    let world = ours().keeps([key_id("k")]);
+    let [session, service, _] = everything(1);
+    refuses(&world.plan(&desired([session, service]), &prune()), &key_id("k"), &UnsafeState::Protected);
+}
+
+#[test]
+fn what_is_declared_no_more_is_pruned_in_reverse_order() {
+    let wish = desired([key("new", "v")]);
+    does(
+        &ours().plan(&wish, &prune()),
+        &["key new: create", "key k: delete", "service n1/s: deregister", "session n1/a: end 1"],
+    );
+}
+
+#[test]
+fn a_session_that_is_pruned_must_not_lose_keys() {
+    let world = holding().key("theirs", "v", Some(1));
+    let wish = desired([key("new", "v")]);
+    refuses(&world.plan(&wish, &prune()), &session_id("a"), &UnsafeState::LocksHeld(vec!["theirs".to_owned()]));
+    let expected = ["key new: create", "key l: delete", "key k: delete", "session n1/a: end 1"];
+    does(&world.plan(&wish, &StatePolicy { prune: true, ..force() }), &expected);
+    does(&holding().plan(&wish, &prune()), &expected);
+}
+
+#[test]
+fn a_key_that_a_session_holds_is_not_pruned() {
+    let plan = holding().plan(&desired([session("a", 1)]), &prune());
+    does(&plan, &[]);
+    let held = |key| Spared { id: key_id(key), reason: SpareReason::Held(uuid(1).to_string()) };
+    assert_eq!(plan.spared, [held("k"), held("l")]);
+}
+
+// --- the whole --------------------------------------------------------------------------------
+
+fn many(count: usize) -> World {
+    let keys: Vec<String> = (0..count).map(|number| format!("many/{number}")).collect();
+    let world = keys.iter().fold(World::default(), |world, key| world.key(key, "v", None));
+    world.ours(keys.iter().map(|key| key_id(key)))
+}
+
+fn but(world: &World, deleted: usize) -> DesiredState {
+    desired(world.observed.keys.keys().skip(deleted).map(|name| key(name, "v")))
+}
+
+#[test]
+fn a_fifth_may_be_deleted_or_a_few() {
+    let refused = |world: &World, deletes, policy: &StatePolicy| {
+        let plan = world.plan(&but(world, deletes), policy);
+        assert_eq!(plan.changes.len(), deletes);
+        plan.refusals.first().map(|refusal| refusal.reason.clone())
+    };
+    let too_many = |deletes, of, most| Some(UnsafeState::TooManyDeletes { deletes, of, most });
+    let (small, large) = (many(10), many(50));
+    assert_eq!(refused(&small, 5, &prune()), None);
+    assert_eq!(refused(&small, 6, &prune()), too_many(6, 10, 5));
+    assert_eq!(refused(&large, 10, &prune()), None);
+    assert_eq!(refused(&large, 11, &prune()), too_many(11, 50, 10));
+    let limited = |max_delete| StatePolicy { max_delete, ..prune() };
+    assert_eq!(refused(&small, 1, &limited(Limit::Count(0))), too_many(1, 10, 0));
+    assert_eq!(refused(&small, 1, &limited(Limit::Percent(0))), too_many(1, 10, 0));
+    assert_eq!(refused(&small, 9, &limited(Limit::Percent(90))), None);
+    assert_eq!(refused(&small, 9, &limited(Limit::Count(9))), None);
+}
+
+#[test]
+fn nothing_declared_deletes_nothing() {
+    let world = many(3);
+    let plan = world.plan(&desired([]), &prune());
+    assert_eq!(plan.check(), Err(&[Refusal { id: None, reason: UnsafeState::Empty(3) }][..]));
+    let allowed = world.plan(&desired([]), &StatePolicy { allow_empty: true, ..prune() });
+    assert_eq!((allowed.check(), allowed.changes.len()), (Ok(()), 3));
+    assert_eq!(world.plan(&desired([]), &policy()).check(), Ok(()));
+    assert_eq!(World::default().plan(&desired([]), &prune()).check(), Ok(()));
+}
+
+#[test]
+fn destroy_deletes_what_is_declared_and_ours() {
+    let world = ours().key("other", "v", None).key("theirs", "v", None).theirs(key_id("theirs")).key("mine", "v", None);
+    let world = world.ours([key_id("mine")]);
+    let items = everything(2).into_iter().chain([key("other", "v"), key("theirs", "v"), key("nowhere", "v")]);
+    let plan = world.destroy(&desired(items), &policy());
+    does(&plan, &["key k: delete", "service n1/s: deregister", "session n1/a: end 1"]);
+    let spared: Vec<_> = plan.spared.iter().map(|spared| (spared.id.clone(), spared.reason.clone())).collect();
+    let foreign = SpareReason::Foreign("them".to_owned());
+    assert_eq!(spared, [(key_id("other"), SpareReason::Unowned), (key_id("theirs"), foreign)]);
+}
+
+#[test]
+fn destroy_obeys_what_the_source_and_the_record_protect() {
+    let by_source = ours().destroy(&desired([protected(key("k", "v1"))]), &policy());
+    refuses(&by_source, &key_id("k"), &UnsafeState::Protected);
+    let by_record = ours().keeps([key_id("k")]).destroy(&desired([key("k", "v1")]), &policy());
+    refuses(&by_record, &key_id("k"), &UnsafeState::Protected);
+}

@@ -1,0 +1,197 @@
+//! Carries a plan out: the record ahead, the changes in their order, the record settled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::object::{DesiredState, ObjectId, SessionId};
+use crate::plan::Change;
+use crate::plan::state::{Claim, StateChange, StatePlan, Step};
+
+use super::{Error, OwnerLock, Planned, StateError, StateReconciler, inventory, keys, services, sessions};
+
+/// What a run did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateReport {
+    /// The objects that were changed, in their order.
+    pub done: Vec<ObjectId>,
+    /// The sessions that were created.
+    pub created: BTreeMap<ObjectId, SessionId>,
+    /// What somebody should know.
+    pub warnings: Vec<String>,
+}
+
+/// A plan while it is carried out.
+pub(super) struct Work<'a> {
+    pub run: &'a StateReconciler<'a>,
+    pub desired: &'a DesiredState,
+    pub planned: &'a Planned,
+    pub lock: &'a OwnerLock,
+    progress: &'a (dyn Fn(&StateChange) + Sync),
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// How many changes of an object are still to be made.
+    open: BTreeMap<ObjectId, usize>,
+    created: BTreeMap<ObjectId, SessionId>,
+}
+
+pub(super) fn apply(
+    run: &StateReconciler<'_>,
+    desired: &DesiredState,
+    planned: &Planned,
+    lock: &OwnerLock,
+    progress: &(dyn Fn(&StateChange) + Sync),
+) -> Result<StateReport, StateError> {
+    let work = Work { run, desired, planned, lock, progress, state: Mutex::default() };
+    work.with(|state| {
+        for change in &planned.plan.changes {
+            *state.open.entry(change.id.clone()).or_default() += 1;
+        }
+    });
+    let (plan, claims) = (&planned.plan, &planned.claims);
+    let ready = || {
+        plan.check().map_err(|refusals| Error::UnsafeState(refusals.to_vec()))?;
+        // The lock of another owner, or elsewhere, guards nothing.
+        let fits = lock.owner() == desired.owner && lock.query() == run.query;
+        if !fits {
+            return Err(Error::LockLost { owner: desired.owner.clone() });
+        }
+        lock.check()?;
+        let fresh = Fresh { services: services::look(&work)? };
+        sessions::look(&work)?;
+        let ahead = plan.ahead(desired, claims);
+        let standing = inventory::write(run.client, lock, &planned.standing, &ahead)?;
+        take_over(&work)?;
+        Ok((fresh, standing))
+    };
+    let (fresh, standing) = ready().map_err(|source| StateError::before(work.open(), source))?;
+    let outcome = work.carry_out(&fresh);
+    let done: BTreeSet<ObjectId> = work.done().into_iter().collect();
+    let settled = inventory::write(run.client, lock, &standing, &plan.settled(desired, claims, &done));
+    match outcome.and_then(|()| settled.map(drop)) {
+        Err(source) => Err(StateError { done: work.done(), not_done: work.open(), source: Box::new(source) }),
+        Ok(()) => Ok(StateReport {
+            done: work.done(),
+            warnings: warnings(plan),
+            created: work.with(|state| std::mem::take(&mut state.created)),
+        }),
+    }
+}
+
+/// How long to wait for a run of another owner from whom objects are taken over.
+const OTHERS: Duration = Duration::from_secs(15);
+
+/// Takes what this owner takes over out of the records of those who had it, under their locks: else both would go on to
+/// have it. Our own record names it already.
+fn take_over(work: &Work<'_>) -> Result<(), Error> {
+    let mut taken: BTreeMap<&str, Vec<&ObjectId>> = BTreeMap::new();
+    let adopted = work.planned.plan.adopted.iter();
+    let changed =
+        work.changes().filter(|change| matches!(change.claim, Claim::Adopted { .. })).map(|change| &change.id);
+    for id in adopted.chain(changed) {
+        if let Some(owner) = work.planned.claims.others.get(id) {
+            taken.entry(owner).or_default().push(id);
+        }
+    }
+    for (owner, ids) in taken {
+        let lock = work.run.lock(owner, OTHERS)?;
+        inventory::disown(work.run.client, &lock, work.desired, &ids)?;
+        lock.release()?;
+    }
+    Ok(())
+}
+
+/// What was looked at again just before the first write.
+struct Fresh {
+    services: services::Reach,
+}
+
+impl<'a> Work<'a> {
+    /// Services come before sessions, which may depend on their checks, and go after them.
+    fn carry_out(&self, fresh: &Fresh) -> Result<(), Error> {
+        services::register(self, &fresh.services)?;
+        sessions::create(self)?;
+        keys::write(self)?;
+        keys::delete(self)?;
+        sessions::destroy(self)?;
+        services::deregister(self, &fresh.services)
+    }
+
+    pub fn changes(&self) -> impl Iterator<Item = &'a StateChange> {
+        self.planned.plan.changes.iter()
+    }
+
+    /// Before each request that writes: whether the lock is still held, and nobody asked to stop.
+    ///
+    /// # Errors
+    /// The reason to write nothing more.
+    pub fn go_on(&self) -> Result<(), Error> {
+        if self.run.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(Error::Stopped);
+        }
+        self.lock.check()
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes that a change was made.
+    pub fn finished(&self, change: &StateChange) {
+        self.with(|state| {
+            if let Some(open) = state.open.get_mut(&change.id) {
+                *open = open.saturating_sub(1);
+            }
+        });
+        (self.progress)(change);
+    }
+
+    /// Notes that a change which was made did not last.
+    pub fn undone(&self, id: &ObjectId) {
+        self.with(|state| {
+            *state.open.entry(id.clone()).or_default() += 1;
+            state.created.remove(id);
+        });
+    }
+
+    pub fn created(&self, id: &ObjectId, session: SessionId) {
+        self.with(|state| state.created.insert(id.clone(), session));
+    }
+
+    pub fn created_of(&self, id: &ObjectId) -> Option<SessionId> {
+        self.with(|state| state.created.get(id).cloned())
+    }
+
+    fn done(&self) -> Vec<ObjectId> {
+        self.with(|state| state.open.iter().filter(|(_, open)| **open == 0).map(|(id, _)| id.clone()).collect())
+    }
+
+    fn open(&self) -> Vec<ObjectId> {
+        self.with(|state| state.open.iter().filter(|(_, open)| **open > 0).map(|(id, _)| id.clone()).collect())
+    }
+}
+
+/// Names the object that an error is about.
+pub(super) fn about(id: &ObjectId, source: impl Into<Error>) -> Error {
+    match source.into() {
+        error @ (Error::LockLost { .. } | Error::Stopped | Error::Object { .. }) => error,
+        source => Error::Object { id: id.clone(), source: Box::new(source) },
+    }
+}
+
+fn warnings(plan: &StatePlan) -> Vec<String> {
+    let made = plan.changes.iter().filter(|change| match &change.step {
+        Step::Session(Change::Create { after } | Change::Replace { after, .. }) => after.ttl.is_some(),
+        _ => false,
+    });
+    match made.count() {
+        0 => Vec::new(),
+        count => vec![format!(
+            "sessions with a ttl that were created: {count}; they end when nobody renews them, as `lictor apply --watch` does"
+        )],
+    }
+}

@@ -1,0 +1,325 @@
+//! Reads from Consul what a state, and the record of its owner, mention, and as little else as can be.
+//!
+//! Every read is a consistent one. An absence counts only where the token has proved that it would see what is not there:
+//! of what is to be made, the write itself proves it (whoever may write may read, and each write says what it expects);
+//! of what the record alone mentions, this does, before the record loses it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use crate::consul::{Client, QueryMeta, SessionEntry};
+use crate::object::{
+    DesiredState, ExternalNode, HeldLocks, NodeState, Object, ObjectId, ObservedKey, ObservedNode, ObservedSession,
+    ObservedState, Record,
+};
+use crate::plan::key::KeyPolicy;
+
+use super::{Error, StateReconciler, parallel};
+use crate::reconcile::service::{Seen, ServiceReconciler, members};
+use crate::reconcile::{KeyReconciler, observe as single};
+
+/// Of more nodes than this, the sessions are read in one list of all that there are: it is one request, and of objects on
+/// many nodes there are many.
+const FEW_NODES: usize = 16;
+
+/// What is to be looked for.
+#[derive(Debug)]
+pub(super) struct Mentioned<'a> {
+    /// Everything that is declared or recorded.
+    pub ids: BTreeSet<&'a ObjectId>,
+    /// What is recorded, and declared no more: the absence of these is to be proved.
+    recorded: BTreeSet<&'a ObjectId>,
+}
+
+impl<'a> Mentioned<'a> {
+    pub fn new(desired: &'a DesiredState, ours: &'a Record) -> Self {
+        let recorded = ours.objects.iter().chain(ours.pending.keys());
+        let recorded: BTreeSet<&ObjectId> = recorded.filter(|id| !desired.objects.contains_key(*id)).collect();
+        let ids = desired.objects.keys().chain(recorded.iter().copied()).collect();
+        Self { ids, recorded }
+    }
+
+    /// Just these; nothing follows from the absence of any.
+    pub fn only(ids: BTreeSet<&'a ObjectId>) -> Self {
+        Self { ids, recorded: BTreeSet::new() }
+    }
+}
+
+/// Names in lower case, as Consul tells nodes apart. The same name mostly comes many times in a row, and is worked out
+/// once.
+#[derive(Default)]
+struct InLowerCase {
+    name: String,
+    lower: String,
+}
+
+impl InLowerCase {
+    fn of(&mut self, name: &str) -> &str {
+        if self.name != name {
+            name.clone_into(&mut self.name);
+            self.lower = name.to_lowercase();
+        }
+        &self.lower
+    }
+}
+
+/// Whatever exists of what is mentioned.
+pub(super) fn observe(
+    run: &StateReconciler<'_>,
+    desired: &DesiredState,
+    mentioned: &Mentioned<'_>,
+) -> Result<ObservedState, Error> {
+    let sessions = sessions(run, desired, mentioned)?;
+    let keys = keys(run, mentioned)?;
+    let mut observed = ObservedState { sessions, keys, ..ObservedState::default() };
+    services(run, mentioned, &mut observed)?;
+    Ok(observed)
+}
+
+/// The sessions of the names that are mentioned, on their nodes.
+pub(super) fn sessions(
+    run: &StateReconciler<'_>,
+    desired: &DesiredState,
+    mentioned: &Mentioned<'_>,
+) -> Result<BTreeMap<ObjectId, Vec<ObservedSession>>, Error> {
+    // Consul tells nodes apart by their names in lower case.
+    let mut lower = InLowerCase::default();
+    let mut wanted: HashMap<String, HashMap<&str, Vec<&ObjectId>>> = HashMap::new();
+    let mut nodes: BTreeMap<String, &str> = BTreeMap::new();
+    for &id in &mentioned.ids {
+        let ObjectId::Session { node, name } = id else { continue };
+        let lower = lower.of(node);
+        if !nodes.contains_key(lower) {
+            nodes.insert(lower.to_owned(), node);
+            wanted.insert(lower.to_owned(), HashMap::new());
+        }
+        if let Some(names) = wanted.get_mut(lower) {
+            names.entry(name).or_default().push(id);
+        }
+    }
+    let mut found: BTreeMap<ObjectId, Vec<ObservedSession>> = BTreeMap::new();
+    let mut seen_nodes = BTreeSet::new();
+    for entry in session_entries(run, &nodes)? {
+        let node = lower.of(&entry.node);
+        let Some(names) = wanted.get(node) else { continue };
+        for &id in names.get(entry.name.as_str()).into_iter().flatten() {
+            let mut observed = ObservedSession::try_from(&entry)?;
+            if let Some(Object::Session(wish)) = desired.objects.get(id).map(|declared| &declared.object) {
+                observed.session = observed.session.spelled_as(wish);
+            }
+            found.entry(id.clone()).or_default().push(observed);
+        }
+        if !seen_nodes.contains(node) {
+            seen_nodes.insert(node.to_owned());
+        }
+    }
+    // One session that is seen proves that the token may see those of that node.
+    let doubtful = mentioned.recorded.iter().filter_map(|id| match id {
+        ObjectId::Session { node, .. } if !seen_nodes.contains(&node.to_lowercase()) => Some(node.as_str()),
+        _ => None,
+    });
+    prove_sessions_are_seen(run.client, &doubtful.collect())?;
+    Ok(found)
+}
+
+fn session_entries(run: &StateReconciler<'_>, nodes: &BTreeMap<String, &str>) -> Result<Vec<SessionEntry>, Error> {
+    let (client, query) = (run.client, run.query.consistent());
+    if nodes.len() > FEW_NODES {
+        let (entries, meta) = client.session().list_with_meta(&query)?;
+        complete(&meta, "every session", "session_prefix \"\" = read")?;
+        return Ok(entries);
+    }
+    let nodes: Vec<&str> = nodes.values().copied().collect();
+    let lists = parallel::all(&nodes, run.parallelism, |node| {
+        let (entries, meta) = client.session().list_node_with_meta(node, &query)?;
+        complete(&meta, &format!("the sessions of node '{node}'"), &format!("session \"{node}\" = read"))?;
+        Ok::<_, Error>(entries)
+    })?;
+    Ok(lists.into_iter().flatten().collect())
+}
+
+fn prove_sessions_are_seen(client: &Client, nodes: &BTreeSet<&str>) -> Result<(), Error> {
+    if nodes.is_empty() || !client.acl().is_enabled()? {
+        return Ok(());
+    }
+    let nodes: Vec<&str> = nodes.iter().copied().collect();
+    let hidden = match client.acl().hidden_sessions(&nodes)? {
+        Some(hidden) => hidden.into_iter().next(),
+        None => nodes.first().map(|node| (*node).to_owned()),
+    };
+    hidden.map_or(Ok(()), |node| {
+        Err(Error::Blind { what: format!("the sessions of node '{node}'"), rule: format!("session \"{node}\" = read") })
+    })
+}
+
+/// The keys that are mentioned, in few reads: see [`KeyReconciler::observe`], which bounds what else is read for them.
+fn keys(run: &StateReconciler<'_>, mentioned: &Mentioned<'_>) -> Result<BTreeMap<String, ObservedKey>, Error> {
+    let wanted: Vec<&str> = mentioned.ids.iter().copied().filter_map(key_of).collect();
+    let reconciler = KeyReconciler { client: run.client, query: run.query, policy: &KeyPolicy::default() };
+    let mut observed: BTreeMap<String, ObservedKey> =
+        reconciler.observe(&wanted)?.into_iter().map(|key| (key.key.key.clone(), key)).collect();
+    // A list leaves out what the token may not read, a direct read is refused.
+    let absent: Vec<&str> =
+        mentioned.recorded.iter().copied().filter_map(key_of).filter(|key| !observed.contains_key(*key)).collect();
+    if !absent.is_empty() && run.client.acl().is_enabled()? {
+        let query = run.query.consistent();
+        let pairs = parallel::all(&absent, run.parallelism, |key| run.client.kv().get(key, &query))?;
+        observed.extend(pairs.into_iter().flatten().map(|pair| (pair.key.clone(), pair.into())));
+    }
+    Ok(observed)
+}
+
+fn key_of(id: &ObjectId) -> Option<&str> {
+    if let ObjectId::Key(key) = id { Some(key) } else { None }
+}
+
+/// The services that are mentioned, and their nodes: one look for each node. The agent's own node is asked itself, others
+/// through the catalog.
+fn services(run: &StateReconciler<'_>, mentioned: &Mentioned<'_>, observed: &mut ObservedState) -> Result<(), Error> {
+    let mut nodes: BTreeMap<&str, Vec<(&ObjectId, &str)>> = BTreeMap::new();
+    for &id in &mentioned.ids {
+        let ObjectId::Service { node, id: service } = id else { continue };
+        nodes.entry(node).or_default().push((id, service));
+    }
+    let places = Places::find(run, nodes.keys().copied())?;
+    let nodes: Vec<_> = nodes.into_iter().collect();
+    let looks = parallel::all(&nodes, run.parallelism, |(node, services)| {
+        let seen = places.look(run, node)?;
+        for (id, service) in services {
+            if mentioned.recorded.contains(id) && seen.observed(service).is_none() {
+                places.prove_absent(run, node, service)?;
+            }
+        }
+        Ok::<_, Error>(seen)
+    })?;
+    for ((node, services), seen) in nodes.into_iter().zip(looks) {
+        for (id, service) in services {
+            observed.services.extend(seen.observed(service).map(|service| (id.clone(), service)));
+        }
+        observed.nodes.insert(node.to_owned(), node_state(seen));
+    }
+    Ok(())
+}
+
+fn node_state(seen: Seen) -> NodeState {
+    let checks = seen.checks.into_iter().map(|check| (check.check_id, check.service_id)).collect();
+    NodeState { node: seen.node, checks }
+}
+
+/// Where services are: on the agent's own node, or elsewhere.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// The agent's own node, where it is in the datacenter that is meant.
+    own: Option<String>,
+    /// The names of the gossip pool.
+    members: BTreeSet<String>,
+}
+
+impl Places {
+    /// Asks the agent for its own node, and, where there are others, for the nodes that have agents. Nothing is asked
+    /// where there is no node.
+    pub fn find<'n>(run: &StateReconciler<'_>, nodes: impl Iterator<Item = &'n str>) -> Result<Self, Error> {
+        let nodes: Vec<&str> = nodes.collect();
+        if nodes.is_empty() {
+            return Ok(Self::default());
+        }
+        let config = run.client.agent().read_self()?.config;
+        let here = run.query.datacenter.as_ref().is_none_or(|wanted| *wanted == config.datacenter);
+        let own = Some(config.node_name).filter(|_| here);
+        let others = nodes.iter().any(|node| !own.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(node)));
+        let members = if here && others { members(run.client)? } else { BTreeSet::new() };
+        Ok(Self { own, members })
+    }
+
+    /// Whether it is the agent's own node.
+    pub fn is_own(&self, node: &str) -> bool {
+        self.own.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(node))
+    }
+
+    /// Everything on a node.
+    pub fn look(&self, run: &StateReconciler<'_>, node: &str) -> Result<Seen, Error> {
+        let external = ExternalNode { name: node.to_owned(), ..ExternalNode::default() };
+        let place = Some(&external).filter(|_| !self.is_own(node));
+        let mut seen =
+            ServiceReconciler { client: run.client, query: run.query, node: place }.observe_node(&self.members)?;
+        if place.is_none() {
+            seen.node = Some(ObservedNode { has_agent: true, ..ObservedNode::default() });
+        }
+        Ok(seen)
+    }
+
+    fn prove_absent(&self, run: &StateReconciler<'_>, node: &str, service: &str) -> Result<(), Error> {
+        if self.is_own(node) {
+            // Refused where it is only hidden.
+            run.client.agent().service(service)?;
+            return Ok(());
+        }
+        ServiceReconciler { client: run.client, query: run.query, node: None }.prove_service_is_absent(service)
+    }
+}
+
+/// Finds the keys that the observed sessions hold. Consul knows no way from a session to its keys, so this reads every
+/// key there is; where the token may not, what they hold is hidden.
+pub(super) fn locks<'s>(
+    run: &StateReconciler<'_>,
+    sessions: impl Iterator<Item = &'s mut ObservedSession>,
+) -> Result<(), Error> {
+    let held = match single::readable(run.client, run.query, "") {
+        Ok(()) => {
+            let (keys, meta) = run.client.kv().locked("", &run.query.consistent())?;
+            Some(keys).filter(|_| !meta.filtered_by_acls)
+        }
+        Err(Error::Blind { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let Some(held) = held else {
+        sessions.for_each(|session| session.locks = HeldLocks::Hidden);
+        return Ok(());
+    };
+    let mut by_session: HashMap<String, Vec<String>> = HashMap::new();
+    for key in held {
+        by_session.entry(key.session.unwrap_or_default().to_ascii_lowercase()).or_default().push(key.key);
+    }
+    for session in sessions {
+        session.locks = HeldLocks::Keys(by_session.get(session.id.as_str()).cloned().unwrap_or_default());
+    }
+    Ok(())
+}
+
+fn complete(meta: &QueryMeta, what: &str, rule: &str) -> Result<(), Error> {
+    if meta.filtered_by_acls {
+        return Err(Error::Blind { what: what.to_owned(), rule: rule.to_owned() });
+    }
+    Ok(())
+}
+
+/// Spells the nodes in a record, and in what others have, as they are declared: Consul does not tell upper from lower
+/// case there.
+pub(super) fn spelled_as_declared(desired: &DesiredState, record: Record) -> Record {
+    let names: HashSet<&str> = desired.objects.keys().filter_map(node_of).collect();
+    let declared: HashMap<String, &str> = names.iter().map(|node| (node.to_lowercase(), *node)).collect();
+    let spelled = |id: ObjectId| {
+        let other = node_of(&id).filter(|node| !names.contains(node));
+        let Some(node) = other.and_then(|node| declared.get(&node.to_lowercase())).map(|node| (*node).to_owned())
+        else {
+            return id;
+        };
+        match id {
+            ObjectId::Session { name, .. } => ObjectId::Session { node, name },
+            ObjectId::Service { id, .. } => ObjectId::Service { node, id },
+            ObjectId::Key(key) => ObjectId::Key(key),
+        }
+    };
+    Record {
+        objects: record.objects.into_iter().map(spelled).collect(),
+        pending: record.pending.into_iter().map(|(id, hash)| (spelled(id), hash)).collect(),
+        protected: record.protected.into_iter().map(spelled).collect(),
+        replacing: record.replacing,
+    }
+}
+
+fn node_of(id: &ObjectId) -> Option<&str> {
+    match id {
+        ObjectId::Session { node, .. } | ObjectId::Service { node, .. } => Some(node),
+        ObjectId::Key(_) => None,
+    }
+}

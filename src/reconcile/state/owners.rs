@@ -1,0 +1,85 @@
+//! Owners and what they have: to look at, to take over, to hand on.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::consul::{Client, Query};
+use crate::object::{ObjectId, Record};
+
+use super::inventory::Inventory;
+use super::{Error, OwnerLock, inventory};
+
+/// The owners' records of one place.
+#[derive(Clone, Copy, Debug)]
+pub struct Owners<'a> {
+    /// The agent.
+    pub client: &'a Client,
+    /// Datacenter, namespace, partition.
+    pub query: &'a Query,
+}
+
+impl Owners<'_> {
+    /// The record of each owner.
+    ///
+    /// # Errors
+    /// See [`Error`]; a record that cannot be relied on is one.
+    pub fn list(&self) -> Result<BTreeMap<String, Record>, Error> {
+        let inventory = Inventory::read(self.client, self.query)?;
+        let records = inventory.owners().map(|owner| Ok((owner.to_owned(), inventory.of(owner)?.record)));
+        records.collect()
+    }
+
+    /// Who has what.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn claims(&self) -> Result<BTreeMap<ObjectId, String>, Error> {
+        let records = self.list()?;
+        let of_owner = |(owner, record): (String, Record)| {
+            let ids = record.objects.into_iter().chain(record.pending.into_keys());
+            ids.map(move |id| (id, owner.clone())).collect::<Vec<_>>()
+        };
+        Ok(records.into_iter().flat_map(of_owner).collect())
+    }
+
+    /// Hands `objects` of one owner on to another, or all that it has where none are named; under the locks of both. The
+    /// receiver's record is written first: whoever is killed between leaves both with a claim, and the next call settles
+    /// it. Services keep the owner in their metadata until the receiver's next apply.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::NotOwned`] where the giver does not have one of them.
+    pub fn transfer(
+        &self,
+        from: &OwnerLock,
+        to: &OwnerLock,
+        objects: &BTreeSet<ObjectId>,
+    ) -> Result<BTreeSet<ObjectId>, Error> {
+        let inventory = Inventory::read(self.client, self.query)?;
+        let (giver, receiver) = (inventory.of(from.owner())?, inventory.of(to.owner())?);
+        let has = |id: &ObjectId| giver.record.objects.contains(id) || giver.record.pending.contains_key(id);
+        if let Some(id) = objects.iter().find(|id| !has(id)) {
+            return Err(Error::NotOwned { id: id.clone(), owner: from.owner().to_owned() });
+        }
+        let mut moved: BTreeSet<ObjectId> = objects.clone();
+        if moved.is_empty() {
+            moved.extend(giver.record.objects.iter().chain(giver.record.pending.keys()).cloned());
+        }
+        let (mut after_giver, mut after_receiver) = (giver.record.clone(), receiver.record.clone());
+        for id in &moved {
+            if after_giver.objects.remove(id) {
+                after_receiver.objects.insert(id.clone());
+            }
+            if let Some(hash) = after_giver.pending.remove(id) {
+                after_receiver.pending.insert(id.clone(), hash);
+            }
+            if after_giver.protected.remove(id) {
+                after_receiver.protected.insert(id.clone());
+            }
+        }
+        if objects.is_empty() {
+            after_receiver.replacing.append(&mut after_giver.replacing);
+        }
+        inventory::write(self.client, to, &receiver, &after_receiver)?;
+        inventory::write(self.client, from, &giver, &after_giver)?;
+        Ok(moved)
+    }
+}

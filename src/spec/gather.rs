@@ -1,0 +1,224 @@
+//! What all the texts declare, put together: one owner, one place, each object once.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::check::{Name, nearest, sound};
+use super::document::{Defaults, Document, VERSION};
+use super::page::{Page, place};
+use super::scalar::Scalar;
+use super::shape::Shape;
+use super::tree::{self, Kind, Node, Span};
+use super::{Fault, Text, Values, key, service, session};
+use crate::object::{At, Declared, DesiredState, Object, ObjectId, Place, validate_owner};
+
+/// What was read so far.
+#[derive(Default)]
+pub(super) struct Gathered<'t> {
+    state: DesiredState,
+    /// What the first document says that all have to say, and where.
+    head: Option<Vec<(&'static str, Option<String>, At)>>,
+    /// Where each object is declared, by its id as Consul compares it.
+    places: HashMap<ObjectId, At>,
+    holders: Vec<Holder<'t>>,
+    /// Names of sessions that have faults: keys that name them have none for that.
+    broken: HashSet<String>,
+    faults: Vec<Fault>,
+}
+
+/// A key that a session is to hold.
+pub(super) struct Holder<'t> {
+    pub key: ObjectId,
+    pub name: String,
+    pub node: Option<String>,
+    pub text: &'t Text,
+    pub span: Span,
+}
+
+impl<'t> Gathered<'t> {
+    /// Reads one text.
+    pub fn text(&mut self, text: &'t Text, shape: &Shape, values: Values<'t>) {
+        let mut page = Page { text, values, faults: Vec::new() };
+        let (documents, wrong) = tree::documents(&text.content);
+        if documents.is_empty() && wrong.is_empty() {
+            page.faults.push(Fault::of_file(&*text.name, "nothing is declared here", Some(EMPTY)));
+        }
+        page.wrong(wrong);
+        for document in documents {
+            self.document(document, shape, &mut page);
+        }
+        self.faults.append(&mut page.finish());
+    }
+
+    fn document(&mut self, mut root: Node<'t>, shape: &Shape, page: &mut Page<'t>) {
+        let span = root.span;
+        if root.scalar() == Some(Scalar::Null) {
+            return page.fault(span, "an empty document", Some(EMPTY));
+        }
+        if let Some(Scalar::Number(version)) = root.get("version").and_then(Node::scalar)
+            && version.as_u64() != Some(VERSION)
+        {
+            let message = format!("unknown version {version}: this lictor reads version {VERSION}");
+            return page.fault(place(&root, "version"), message, Some("get a later lictor, or write version: 1"));
+        }
+        let [sessions, keys, services] = ["sessions", "keys", "services"].map(|field| take_items(&mut root, field));
+        let mut wrong = Vec::new();
+        let sound = sound(shape, Name::Of("the document"), &root, &mut wrong);
+        page.wrong(wrong);
+        let broken_defaults = root.get("defaults").is_some() && !sound.contains_key("defaults");
+        let document: Document = serde_json::from_value(sound.into()).unwrap_or_default();
+        let defaults = Ready { of: document.defaults, broken: broken_defaults };
+        self.head(&root, document.owner, [document.datacenter, document.namespace, document.partition], page);
+
+        session::check_defaults(&defaults.of.session, &root, page);
+        service::check_defaults(&defaults.of.service, &root, page);
+        for item in &sessions {
+            match session::read(item, shape.items_of("sessions"), &defaults, page) {
+                Some((id, declared)) => self.add(id, declared, item.span, page),
+                None => self.broken.extend(item.get("name").and_then(Node::text).map(str::to_owned)),
+            }
+        }
+        for item in &keys {
+            for declared in key::read(item, shape.items_of("keys"), &defaults, page) {
+                let id = ObjectId::Key(declared.key);
+                if let Some((name, node, span)) = declared.holder {
+                    self.holders.push(Holder { key: id.clone(), name, node, text: page.text, span });
+                }
+                self.add(id, declared.object, declared.span, page);
+            }
+        }
+        for item in &services {
+            if let Some((id, declared)) = service::read(item, shape.items_of("services"), &defaults, page) {
+                self.add(id, declared, item.span, page);
+            }
+        }
+    }
+
+    /// Compares what all documents have to agree on.
+    fn head(&mut self, root: &Node<'_>, owner: String, place_of: [Option<String>; 3], page: &mut Page<'_>) {
+        let [datacenter, namespace, partition] = place_of;
+        if let Some(node) = root.get("owner").filter(|_| !owner.is_empty())
+            && let Err(refused) = validate_owner(&owner)
+        {
+            page.fault(node.span, refused.to_string(), None);
+        }
+        let fields = [
+            ("owner", Some(owner).filter(|owner| !owner.is_empty())),
+            ("datacenter", datacenter),
+            ("namespace", namespace),
+            ("partition", partition),
+        ];
+        let Some(first) = &mut self.head else {
+            let [owner, datacenter, namespace, partition] = fields.clone().map(|(_, value)| value);
+            self.state.owner = owner.unwrap_or_default();
+            self.state.place = Place { datacenter, namespace, partition };
+            self.head = Some(fields.map(|(field, value)| (field, value, page.at(place(root, field)))).into());
+            return;
+        };
+        for ((field, value), (_, before, at)) in fields.into_iter().zip(first) {
+            if (field == "owner" && (value.is_none() || before.is_none())) || value == *before {
+                continue; // without an owner it is faulty anyway
+            }
+            let said =
+                |value: &Option<String>| value.as_ref().map_or("left out".to_owned(), |value| format!("{value:?}"));
+            let message = format!("{field} is {}, but {} at {at}", said(&value), said(before));
+            page.fault(
+                place(root, field),
+                message,
+                Some("one call is for one owner in one place: call lictor for each"),
+            );
+        }
+    }
+
+    fn add(&mut self, id: ObjectId, declared: Declared, span: Span, page: &mut Page<'_>) {
+        let compared = match &id {
+            ObjectId::Session { node, name } => {
+                ObjectId::Session { node: node.to_ascii_lowercase(), name: name.clone() }
+            }
+            ObjectId::Service { node, id } => {
+                ObjectId::Service { node: node.to_ascii_lowercase(), id: id.to_ascii_lowercase() }
+            }
+            ObjectId::Key(key) => ObjectId::Key(key.clone()),
+        };
+        if let Some(first) = self.places.get(&compared) {
+            let message = format!("{id} is declared twice: at {first} too");
+            return page.fault(span, message, Some("take one of them away"));
+        }
+        self.places.insert(compared, declared.at.clone());
+        self.state.objects.insert(id, declared);
+    }
+
+    /// Finds the sessions that keys name. Gives the state, or all faults in the order of the texts.
+    pub fn finish(mut self, texts: &[Text]) -> Result<DesiredState, Vec<Fault>> {
+        let mut sessions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for id in self.state.objects.keys() {
+            if let ObjectId::Session { node, name } = id {
+                sessions.entry(name).or_default().push(node);
+            }
+        }
+        let mut found = Vec::new();
+        for Holder { key, name, node, text, span } in &self.holders {
+            if self.broken.contains(name) {
+                continue;
+            }
+            let nodes = sessions.get(name.as_str()).map_or(&[][..], Vec::as_slice);
+            let fits = |on: &&&str| node.as_ref().is_none_or(|node| node.eq_ignore_ascii_case(on));
+            let (message, hint) = match nodes.iter().filter(fits).collect::<Vec<_>>().as_slice() {
+                [on] => {
+                    found.push((key.clone(), ObjectId::Session { node: (**on).to_owned(), name: name.clone() }));
+                    continue;
+                }
+                [] if nodes.is_empty() => {
+                    let known = sessions.keys().copied().chain(self.broken.iter().map(String::as_str));
+                    let near = nearest(name, known).map(|near| format!("did you mean {near:?}?"));
+                    let hint = near.unwrap_or_else(|| "declare the session in the same call".to_owned());
+                    (format!("no session {name:?} is declared"), hint)
+                }
+                [] => {
+                    let node = node.as_deref().unwrap_or_default();
+                    (
+                        format!("no session {name:?} on node {node:?} is declared"),
+                        format!("it is on {}", nodes.join(", ")),
+                    )
+                }
+                several => {
+                    let several: Vec<&str> = several.iter().map(|on| **on).collect();
+                    let message = format!("several sessions are called {name:?}: on {}", several.join(", "));
+                    (message, format!("write {{name: {name}, node: {}}}", several.first().copied().unwrap_or_default()))
+                }
+            };
+            self.faults.push(Fault::at(text, *span, message, Some(hint)));
+        }
+        for (key, session) in found {
+            if let Some(Declared { object: Object::Key { holder, .. }, .. }) = self.state.objects.get_mut(&key) {
+                *holder = Some(session);
+            }
+        }
+        if self.faults.is_empty() {
+            return Ok(self.state);
+        }
+        let order: HashMap<&str, usize> = texts.iter().enumerate().map(|(at, text)| (&*text.name, at)).collect();
+        let place = |fault: &Fault| (order.get(fault.file.as_str()).copied(), fault.line, fault.column);
+        self.faults.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.message.cmp(&b.message)));
+        // A fault in what several share is one fault.
+        self.faults.dedup();
+        Err(self.faults)
+    }
+}
+
+const EMPTY: &str = "write version: 1, owner: NAME, and sessions, keys or services; or take it away";
+
+/// The defaults of a document.
+pub(super) struct Ready {
+    pub of: Defaults,
+    /// Whether they have faults, so that some may be missing here.
+    pub broken: bool,
+}
+
+/// Takes the items out of a list, which is empty then.
+fn take_items<'t>(root: &mut Node<'t>, field: &str) -> Vec<Node<'t>> {
+    let Kind::Map(entries) = &mut root.kind else { return Vec::new() };
+    match entries.iter_mut().find(|(name, _)| name.text() == Some(field)) {
+        Some((_, Node { kind: Kind::List(items), .. })) => std::mem::take(items),
+        _ => Vec::new(),
+    }
+}

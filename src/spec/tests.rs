@@ -1,0 +1,90 @@
+//! Whatever the text is, it is a state or faults, and never a panic; and places are places of the text.
+
+use proptest::prelude::*;
+
+use super::*;
+
+struct NoFiles;
+
+impl Files for NoFiles {
+    fn read(&self, _: &Text, path: &str) -> Result<ValueFile, String> {
+        Err(format!("{path:?} can't be read: there are no files here"))
+    }
+
+    fn folder(&self, _: &Text, path: &str) -> (Vec<ValueFile>, Vec<String>) {
+        (Vec::new(), vec![format!("{path:?} can't be read: there are no files here")])
+    }
+}
+
+fn read_one(content: &str) -> Result<DesiredState, Vec<Fault>> {
+    let text = Text { name: "a.yaml".into(), content: content.to_owned(), ..Text::default() };
+    read(&[text], Values { files: &NoFiles, variable: None })
+}
+
+/// A spec with some of everything.
+const SPEC: &str = r#"version: 1
+owner: platform/web
+defaults: {session: {node: web1, ttl: 60s}, service: {node: web1, meta: {a: b}}}
+sessions:
+  - &first {name: a, checks: [serfHealth, "service:web"]}
+  - {<<: *first, name: b, delay: 15s, service_checks: [{id: c, namespace: d}]}
+keys:
+  - {key: a/b, value: {json: {a: [1, 2.5, null, true]}}, flags: 3, session: a}
+  - prefix: b/
+    values: {c: "on", d: {base64: AAAA}}
+services:
+  - {name: web, port: 80, weights: {passing: 2}, checks: [{http: "http://web1/", interval: 10s, header: {A: [b]}}]}
+"#;
+
+/// Every fault prints, and stands where the text has something.
+fn hold(content: &str, result: Result<DesiredState, Vec<Fault>>) {
+    let Err(faults) = result else { return };
+    assert!(!faults.is_empty());
+    let lines = content.split(['\n', '\r']).count() as u64 + 1;
+    for fault in faults {
+        let printed = fault.to_string();
+        assert!(fault.line <= lines, "{printed}");
+        assert!(!printed.chars().any(|c| c.is_control() && c != '\n'), "{printed:?}");
+    }
+}
+
+#[test]
+fn the_spec_of_these_tests_is_sound() {
+    assert_eq!(read_one(SPEC).map(|state| state.objects.len()), Ok(6));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(content in any::<String>()) {
+        hold(&content, read_one(&content));
+    }
+
+    #[test]
+    fn nor_does_one_that_looks_like_yaml(content in r#"([-a-c:{}\[\],&*!|>"'#%?~0-9.\n\r\t\u{e4}]| |version: 1\n|  - ){0,60}"#) {
+        hold(&content, read_one(&content));
+    }
+
+    #[test]
+    fn nor_does_a_spec_with_a_piece_replaced(
+        from in 0..SPEC.len(),
+        length in 0..40_usize,
+        piece in r#"[-a-c:{}\[\],&*!|>"'<\n\t 0-9]{0,8}"#,
+    ) {
+        let to = (from + length).min(SPEC.len());
+        let content = format!("{}{piece}{}", &SPEC[..from], &SPEC[to..]);
+        hold(&content, read_one(&content));
+    }
+
+    #[test]
+    fn nor_does_a_spec_with_a_scalar_of_another_type(
+        at in 0..60_usize,
+        piece in prop::sample::select(vec!["~", "true", "on", "-1", "1e9", "0x1", "[]", "{}", "{a: b}", "''", "!!int 3", "*first"]),
+    ) {
+        let mut words: Vec<&str> = SPEC.split_inclusive(' ').collect();
+        let at = at % words.len();
+        let spaced = format!("{piece} ");
+        words[at] = &spaced;
+        let content = words.concat();
+        hold(&content, read_one(&content));
+    }
+}
