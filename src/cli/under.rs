@@ -1,11 +1,11 @@
-//! A command that runs while something is held: what `elect run`, `party join` and `party barrier` share.
+//! A command that runs while something is held: what `lock run`, `elect run`, `party join` and `party barrier` share.
 
 use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::Args;
 
-use crate::coordinate::{Cancel, Lost, SessionOptions};
+use crate::coordinate::{Cancel, Lost, SessionOptions, Why};
 use crate::duration::ConsulDuration;
 use crate::object::Refused;
 
@@ -73,17 +73,41 @@ impl Under {
 impl Ready {
     /// Why nothing is held for it: a signal, or that it took too long.
     pub fn never(&self, key: &str) -> Failure {
-        self.supervisor.ending_signal().map_or_else(|| Failure::Timeout(key.to_owned()), Failure::Signal)
+        self.ending_signal().unwrap_or_else(|| Failure::Timeout(key.to_owned()))
     }
 
-    /// Runs it until it ends, or is ended before the lease of `key` is over. `barred` is how long nobody else gets the key
-    /// after it was lost.
-    pub fn run(self, key: &str, lost: &Lost, barred: Duration, variables: &[(&str, String)]) -> Result<Ended, Failure> {
+    /// The signal that asked for an end before there was a command.
+    pub fn ending_signal(&self) -> Option<Failure> {
+        self.supervisor.ending_signal().map(Failure::Signal)
+    }
+
+    /// Runs it until it ends, or is ended before the lease is over. `barred` is how long nobody else gets the key after it was
+    /// lost.
+    pub fn run(self, lost: &Lost, barred: Duration, variables: &[(&str, String)]) -> Done {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let hold = Hold { lost, grace: self.grace, notice: self.grace.min(barred) };
         let ended = self.supervisor.run(variables, &hold);
+        Done { ended, program: self.program, why: lost.why() }
+    }
+}
+
+/// How a command ended, and whether its hold lasted as long.
+pub(super) struct Done {
+    ended: Result<Ended, Trouble>,
+    program: String,
+    why: Option<Why>,
+}
+
+impl Done {
+    /// How it ended, where that is known.
+    pub fn ended(&self) -> Option<&Ended> {
+        self.ended.as_ref().ok()
+    }
+
+    /// What that means: an end under a hold of `key` that was certain to the last is one.
+    pub fn verdict(self, key: &str) -> Result<Ended, Failure> {
         let over = |why: String| Failure::Lost { key: key.to_owned(), why };
-        match (ended, lost.why()) {
+        match (self.ended, self.why) {
             (_, Some(why)) => Err(over(why.to_string())),
             (Err(Trouble::Failed(failed)), None) => Err(Failure::Command { command: self.program, failed }),
             (Err(Trouble::Guardian(source)), None) => {
@@ -100,7 +124,7 @@ pub(super) const CODES: &str = "\
 Exit codes: the command's own, or 128 and the number of the signal that ended it; or
   120  busy: somebody else has the identifier
   121  lost: the hold was lost before the end
-  122  conflict: the key is something else, or others expect another number
+  122  conflict: the key is something else, or others count another number
   123  denied: the token may not do this
   124  timeout: it did not come about in time
   125  failed: Consul or the system did not let us

@@ -16,7 +16,7 @@
 //! [`Error::Taken`] where somebody has the identifier, [`Error::Count`] where somebody who came first expects another number,
 //! [`Error::SessionLost`] where the session ends, or the key is taken away, in the meantime.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -32,7 +32,8 @@ use super::{Cancel, Error, Limits, Lost, Session, Waiter, Why};
 /// The flags of barriers' keys: what tells them from any other. The letters "lictor" and a number.
 pub const BARRIER_FLAGS: u64 = 0x6c69_6374_6f72_0002;
 
-const BARRIER: Kind = Kind { flags: BARRIER_FLAGS, what: "a place at a barrier", or_plain: false, stamp };
+const BARRIER: Kind =
+    Kind { flags: BARRIER_FLAGS, what: "a place at a barrier", or_plain: false, stamp: super::stamped };
 
 /// The key that says that the barrier is open. It bears the round: those who came before it was made.
 const READY: &str = ".ready";
@@ -139,7 +140,7 @@ impl DoubleBarrier {
 
     /// Says that all are there. Of several who see it, one does.
     fn open(&self) -> Result<(), Error> {
-        let value = super::stamped(json!({"count": self.count}).to_string().as_bytes(), SystemTime::now());
+        let value = super::stamped(json!({"count": self.count}).to_string().as_bytes());
         let options = PutOptions { flags: BARRIER_FLAGS, condition: Condition::Cas(0) };
         self.client.kv().put(&format!("{}{READY}", self.path), &value, &options, &self.query)?;
         Ok(())
@@ -261,10 +262,6 @@ impl View {
 #[derive(Deserialize)]
 struct Said {
     count: usize,
-}
-
-fn stamp(value: &[u8]) -> Vec<u8> {
-    super::stamped(value, SystemTime::now())
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@
 //! # Errors
 //! [`Error::Conflict`] where the key is something else, [`Error::SessionLost`] where the session ends during the campaign.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,10 +29,10 @@ use crate::consul::{Client, KvPair, Operation, Query, TxnError, Watch, check_key
 use super::held::{After, Held};
 use super::kind::Kind;
 use super::lock::Lock;
-use super::{Cancel, Error, LOCK_FLAGS, Lost, Session};
+use super::{Cancel, Error, LOCK_FLAGS, Lost, Session, stamped};
 
 /// The keys of elections are HashiCorp's locks. Go's `consulapi` gives its keys no flags.
-const ELECTION: Kind = Kind { flags: LOCK_FLAGS, what: "an election", or_plain: true, stamp };
+const ELECTION: Kind = Kind { flags: LOCK_FLAGS, what: "an election", or_plain: true, stamp: stamped };
 
 /// An election: a key, and where it is.
 ///
@@ -335,11 +335,6 @@ fn leader_of(pair: Option<&KvPair>) -> Result<Option<Leader>, Error> {
     });
     let Said { contact, description, identifier, since } = said;
     Ok(Some(Leader { contact, description, identifier, since, session, token: pair.modify_index }))
-}
-
-/// Adds the time: the value is written when leadership begins, which may be long after the campaign did.
-fn stamp(value: &[u8]) -> Vec<u8> {
-    super::stamped(value, SystemTime::now())
 }
 
 #[cfg(test)]

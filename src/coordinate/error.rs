@@ -2,6 +2,8 @@
 
 use crate::consul::{self, KeyError};
 
+use super::kind::named;
+
 /// Why a recipe failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -18,7 +20,7 @@ pub enum Error {
         why: super::Why,
     },
     /// The key is something else: another recipe's, or somebody's data.
-    #[error("key {key:?} is not {wanted}: its flags are {flags:#x}, and not {expected:#x}")]
+    #[error("key {key:?} is not {wanted}, but {}: its flags are {flags:#x}, and not {expected:#x}", named(*flags))]
     Conflict {
         /// The key.
         key: String,
@@ -28,6 +30,29 @@ pub enum Error {
         flags: u64,
         /// The flags that it would have.
         expected: u64,
+    },
+    /// Others count another number of permits.
+    #[error(
+        "semaphore {path:?} is for {ours} here, and for {theirs} in Consul: agree on one number, or change that one with \
+         `lictor lock resize`"
+    )]
+    Limit {
+        /// Its path.
+        path: String,
+        /// How many, here.
+        ours: u32,
+        /// How many, in Consul.
+        theirs: u32,
+    },
+    /// The key has the flags of what it is to be, and not its content.
+    #[error("key {key:?} is {what} by its flags, and cannot be read: {problem}")]
+    Damaged {
+        /// The key.
+        key: String,
+        /// What it is.
+        what: &'static str,
+        /// What is wrong with it.
+        problem: String,
     },
     /// Somebody has this identifier already.
     #[error("{key:?} is taken: another session holds it, or the lock-delay of one that ended still runs")]

@@ -2,7 +2,7 @@
 
 use crate::consul::KvPair;
 
-use super::{Error, LOCK_FLAGS};
+use super::{BARRIER_FLAGS, Error, LINE_FLAGS, LOCK_FLAGS, MEMBER_FLAGS, SEMAPHORE_FLAGS};
 
 /// What tells the keys of a recipe from any other, and how they are written.
 #[derive(Clone, Copy, Debug)]
@@ -31,5 +31,17 @@ impl Kind {
     /// The error where it is not.
     pub fn conflict(&self, pair: &KvPair) -> Error {
         Error::Conflict { key: pair.key.clone(), wanted: self.what, flags: pair.flags, expected: self.flags }
+    }
+}
+
+/// What a key with these flags is, as far as that is known.
+pub(super) fn named(flags: u64) -> &'static str {
+    match flags {
+        LOCK_FLAGS => "a lock",
+        SEMAPHORE_FLAGS => "a semaphore",
+        MEMBER_FLAGS => "a member's place",
+        BARRIER_FLAGS => "a place at a barrier",
+        LINE_FLAGS => "a place in line",
+        _ => "somebody's data",
     }
 }

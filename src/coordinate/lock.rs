@@ -12,7 +12,7 @@
 //! - A lock is advisory: whoever does not ask for it is not kept out. A holder that was paused and resumed may go on for a
 //!   moment before it learns that it holds nothing; only a fencing token that is checked where the write arrives, or a
 //!   write in one transaction with the lock ([`LockGuard::guard`]), keeps that out.
-//! - It is not fair: of those who wait, any may be next.
+//! - It is not fair: of those who wait, any may be next; unless all of them ask for it ([`Lock::fair`]).
 //! - A restored snapshot of Consul moves indexes back, and with them tokens.
 //!
 //! # Errors
@@ -25,13 +25,14 @@ use crate::consul::{KvPair, Operation, TxnError, check_key, check_value};
 
 use super::kind::{Kind, LOCK};
 use super::lease::{Lost, Why};
+use super::line::Turn;
 use super::{Cancel, Error, Limits, Session, Waiter, wait};
 
 /// The flags of HashiCorp's locks: what tells a lock's key from any other.
 pub const LOCK_FLAGS: u64 = 0x2ddc_cbc0_58a5_0c18;
 
 /// The longest pause before a key that is free, but barred by a lock-delay, is tried again.
-const BARRED_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const BARRED_PAUSE: Duration = Duration::from_secs(1);
 
 /// A lock on a key.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ pub struct Lock<'s> {
     kind: Kind,
     key: String,
     value: Vec<u8>,
+    fair: bool,
     /// The index at which the key was last known to be a lock that nobody holds; 0 where it is not known.
     free_at: AtomicU64,
 }
@@ -55,8 +57,8 @@ pub struct LockGuard<'l> {
 }
 
 /// What came of one try.
-enum Try {
-    /// The lock is ours, with this token.
+pub(super) enum Try {
+    /// It is ours, with this token.
     Held(u64),
     /// Somebody else holds it.
     Busy,
@@ -78,7 +80,7 @@ impl<'s> Lock<'s> {
     /// The same on another recipe's key.
     pub(super) fn of_kind(session: &'s Session, key: &str, kind: Kind) -> Result<Self, Error> {
         check_key(key)?;
-        Ok(Self { session, kind, key: key.to_owned(), value: Vec::new(), free_at: AtomicU64::new(0) })
+        Ok(Self { session, kind, key: key.to_owned(), value: Vec::new(), fair: false, free_at: AtomicU64::new(0) })
     }
 
     /// What holds it.
@@ -94,6 +96,13 @@ impl<'s> Lock<'s> {
         check_value(&self.key, value)?;
         self.value = value.to_vec();
         Ok(self)
+    }
+
+    /// First come, first served, among those who ask for it: each of them has a key below `KEY.line/` while it waits. Of one
+    /// that was killed or is stopped the place is kept until its session ends.
+    #[must_use]
+    pub fn fair(self) -> Self {
+        Self { fair: true, ..self }
     }
 
     /// Its key.
@@ -112,6 +121,10 @@ impl<'s> Lock<'s> {
     /// Takes the lock if nobody has it, and tells its token.
     pub(super) fn try_token(&self) -> Result<Option<u64>, Error> {
         self.session.check()?;
+        let turn = if self.fair { Some(Turn::join(self.session, &self.key)?) } else { None };
+        if !turn.as_ref().map_or(Ok(true), Turn::is_first)? {
+            return Ok(None);
+        }
         if let Some(token) = self.try_free()? {
             return Ok(Some(token));
         }
@@ -161,6 +174,10 @@ impl<'s> Lock<'s> {
     pub(super) fn token_or(&self, timeout: Option<Duration>, cancel: Option<&Cancel>) -> Result<Option<u64>, Error> {
         let limits = Limits::new(Some(self.session), timeout, cancel);
         self.session.check()?;
+        let turn = if self.fair { Some(Turn::join(self.session, &self.key)?) } else { None };
+        if !turn.as_ref().map_or(Ok(true), |turn| turn.wait(&limits))? {
+            return Ok(None);
+        }
         if let Some(token) = self.try_free()? {
             return Ok(Some(token));
         }
@@ -191,7 +208,7 @@ impl<'s> Lock<'s> {
     }
 
     /// Takes the key as it was read, if it is free.
-    fn try_with(&self, pair: Option<&KvPair>) -> Result<Try, Error> {
+    pub(super) fn try_with(&self, pair: Option<&KvPair>) -> Result<Try, Error> {
         match pair {
             None => self.take(Operation::check_not_exists(&self.key)),
             Some(pair) if !self.kind.has(pair) => Err(self.kind.conflict(pair)),
@@ -211,24 +228,8 @@ impl<'s> Lock<'s> {
                 Some(pair) => Ok(Try::Held(pair.modify_index)),
                 None => Ok(Try::Moved),
             },
-            Err(error) => self.refused(error),
+            Err(error) => failed(self.session, &self.key, error),
         }
-    }
-
-    fn refused(&self, error: TxnError) -> Result<Try, Error> {
-        let failed = match error {
-            TxnError::Failed { source, .. } => return Err(source.into()),
-            TxnError::Refused { failed, .. } => failed,
-        };
-        let what = failed.iter().map(|one| one.what.as_str()).collect::<Vec<_>>().join("; ");
-        if what.contains("Permission denied") {
-            return Err(Error::Denied { key: self.key.clone(), what });
-        }
-        if what.contains("invalid session") {
-            self.session.end(Why::SessionEnded);
-            self.session.check()?;
-        }
-        Ok(if failed.iter().any(|one| one.index == 0) { Try::Moved } else { Try::Barred })
     }
 
     fn guard(&self, token: u64) -> LockGuard<'_> {
@@ -286,6 +287,23 @@ impl<'s> Lock<'s> {
             }
         }
     }
+}
+
+/// What the failure of a transaction means whose first operation is a check of what was read of `key`.
+pub(super) fn failed(session: &Session, key: &str, error: TxnError) -> Result<Try, Error> {
+    let failed = match error {
+        TxnError::Failed { source, .. } => return Err(source.into()),
+        TxnError::Refused { failed, .. } => failed,
+    };
+    let what = failed.iter().map(|one| one.what.as_str()).collect::<Vec<_>>().join("; ");
+    if what.contains("Permission denied") {
+        return Err(Error::Denied { key: key.to_owned(), what });
+    }
+    if what.contains("invalid session") {
+        session.end(Why::SessionEnded);
+        session.check()?;
+    }
+    Ok(if failed.iter().any(|one| one.index == 0) { Try::Moved } else { Try::Barred })
 }
 
 impl LockGuard<'_> {

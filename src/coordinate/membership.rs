@@ -18,7 +18,7 @@
 //! # Errors
 //! [`Error::Taken`] where somebody has the identifier, [`Error::Conflict`] where its key is something else.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -28,12 +28,12 @@ use crate::consul::{Client, KvPair, Query, QueryMeta, check_key};
 use super::held::{After, Held};
 use super::kind::Kind;
 use super::lock::Lock;
-use super::{Cancel, Error, Limits, Lost, Session, SessionOptions, Waiter};
+use super::{Cancel, Error, Limits, Lost, Session, SessionOptions, Waiter, stamped};
 
 /// The flags of members' keys: what tells them from any other. The letters "lictor" and a number.
 pub const MEMBER_FLAGS: u64 = 0x6c69_6374_6f72_0001;
 
-const MEMBER: Kind = Kind { flags: MEMBER_FLAGS, what: "a member's place", or_plain: true, stamp };
+const MEMBER: Kind = Kind { flags: MEMBER_FLAGS, what: "a member's place", or_plain: true, stamp: stamped };
 
 /// A party: those who are there, below a path.
 ///
@@ -225,8 +225,4 @@ fn member(folder: &str, pair: &KvPair) -> Option<Member> {
 struct Said {
     host: Option<String>,
     since: Option<String>,
-}
-
-fn stamp(value: &[u8]) -> Vec<u8> {
-    super::stamped(value, SystemTime::now())
 }

@@ -27,10 +27,13 @@ mod election;
 mod error;
 mod fence;
 mod held;
+mod hold;
 mod kind;
 mod lease;
+mod line;
 mod lock;
 mod membership;
+mod semaphore;
 mod session;
 mod wait;
 
@@ -42,9 +45,12 @@ pub use barrier::{BARRIER_FLAGS, DoubleBarrier, Entered};
 pub use election::{Candidate, Changes, Election, Leader, Leadership, Resigned, Term};
 pub use error::Error;
 pub use fence::Fence;
+pub use hold::{Hold, Holder, Holders, Holds, Layout, Released, Standing, Taken};
 pub use lease::{Lost, Why};
+pub use line::LINE_FLAGS;
 pub use lock::{LOCK_FLAGS, Lock, LockGuard};
 pub use membership::{MEMBER_FLAGS, Member, Membership, Place};
+pub use semaphore::{Permit, SEMAPHORE_FLAGS, Semaphore};
 pub use session::{Profile, Session, SessionOptions};
 pub use wait::Cancel;
 use wait::{Limits, Waiter};
@@ -55,8 +61,8 @@ fn host_name() -> String {
 }
 
 /// `value`, a JSON object, with the time at which it is written, for people.
-fn stamped(value: &[u8], now: SystemTime) -> Vec<u8> {
+fn stamped(value: &[u8]) -> Vec<u8> {
     let mut fields: Map<String, Value> = serde_json::from_slice(value).unwrap_or_default();
-    fields.insert("since".to_owned(), humantime::format_rfc3339_seconds(now).to_string().into());
+    fields.insert("since".to_owned(), humantime::format_rfc3339_seconds(SystemTime::now()).to_string().into());
     serde_json::to_vec(&fields).unwrap_or_default()
 }

@@ -30,11 +30,14 @@ use super::Error;
 use super::lease::{Lease, Lost, Why};
 
 /// Consul's bounds for a ttl.
-const TTL_MIN: Duration = Duration::from_secs(10);
-const TTL_MAX: Duration = Duration::from_secs(86_400);
+pub(super) const TTL_MIN: Duration = Duration::from_secs(10);
+pub(super) const TTL_MAX: Duration = Duration::from_secs(86_400);
 
 /// The longest lock-delay that Consul keeps to.
 const LOCK_DELAY_MAX: Duration = Duration::from_secs(60);
+
+/// The lease of a session without a ttl: a hundred years.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// How many renewals there are within a ttl: two may fail.
 const RENEWALS: u32 = 3;
@@ -136,15 +139,39 @@ impl Session {
     /// [`Error::Options`], or what Consul answered; it takes `session:write` on the node.
     pub fn start(client: &Client, query: &Query, options: &SessionOptions) -> Result<Self, Error> {
         options.validate()?;
+        Self::create(client, query, &options.request(), Some(options.ttl))
+    }
+
+    /// Creates a session, and keeps it alive where it has a ttl.
+    pub(super) fn create(
+        client: &Client,
+        query: &Query,
+        request: &SessionRequest,
+        ttl: Option<Duration>,
+    ) -> Result<Self, Error> {
         let start = Instant::now();
-        let id = client.session().create(&options.request(), query)?;
-        let lease = Lease::until(start + options.ttl);
+        let id = client.session().create(request, query)?;
+        let lease = Lease::until(start + ttl.unwrap_or(FOREVER));
         let (stop, stopped) = mpsc::channel();
         let renewals = Renewals { client: client.clone(), query: query.clone(), id: id.clone(), lease: lease.clone() };
-        let ttl = options.ttl;
-        let renewer = std::thread::spawn(move || renewals.run(ttl, start, &stopped));
+        let renewer = ttl.map(|ttl| std::thread::spawn(move || renewals.run(ttl, start, &stopped)));
         let (client, query) = (client.clone(), query.clone());
-        Ok(Self { client, query, id, lease, stop: Mutex::new(Some(stop)), renewer: Mutex::new(Some(renewer)) })
+        Ok(Self { client, query, id, lease, stop: Mutex::new(Some(stop)), renewer: Mutex::new(renewer) })
+    }
+
+    /// Leaves it behind: it lives on, and from now on nobody here renews it.
+    pub(super) fn leave(self) {
+        self.stop_renewing();
+    }
+
+    /// False where that was done before.
+    fn stop_renewing(&self) -> bool {
+        let Some(stop) = self.stop.lock().unwrap_or_else(PoisonError::into_inner).take() else { return false };
+        drop(stop);
+        if let Some(renewer) = self.renewer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = renewer.join(); // it does not panic
+        }
+        true
     }
 
     /// Its id. Whoever knows it can acquire keys in its name: do not print it where others read along.
@@ -197,12 +224,10 @@ impl Session {
     }
 
     fn give_back(&self) -> Result<(), Error> {
-        let Some(stop) = self.stop.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
-        drop(stop);
-        self.lease.end(Why::Released);
-        if let Some(renewer) = self.renewer.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = renewer.join(); // it does not panic
+        if !self.stop_renewing() {
+            return Ok(());
         }
+        self.lease.end(Why::Released);
         Ok(self.client.session().destroy(&self.id, &self.query)?)
     }
 }

@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &Arguments, reach: Reach) -> Result<ExitCode, Failu
         ("LICTOR_SESSION", session.id().to_owned()),
         ("LICTOR_FENCING_TOKEN", leadership.token().to_string()),
     ];
-    let ended = ready.run(&arguments.key, &leadership.lost(), options.lock_delay, &variables)?;
+    let ended = ready.run(&leadership.lost(), options.lock_delay, &variables).verdict(&arguments.key)?;
     match leadership.resign() {
         Ok(()) => Ok(ExitCode::from(ended.code)),
         Err(Error::SessionLost { why, .. }) => Err(Failure::Lost { key: arguments.key.clone(), why: why.to_string() }),

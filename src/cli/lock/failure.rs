@@ -15,10 +15,15 @@ pub(in crate::cli) const LOST: u8 = 121;
 #[derive(Debug, thiserror::Error)]
 pub(in crate::cli) enum Failure {
     /// Somebody else has it, and nobody was to wait.
-    #[error("the lock {0:?} is taken")]
-    Busy(String),
+    #[error("{key:?} is held by {holder}")]
+    Busy {
+        /// The key.
+        key: String,
+        /// What is known of who has it.
+        holder: String,
+    },
     /// The hold was over before the command was.
-    #[error("the lock {key:?} was lost: {why}; the command was ended")]
+    #[error("the hold of {key:?} was lost: {why}; the command was ended")]
     Lost {
         /// The key.
         key: String,
@@ -26,7 +31,7 @@ pub(in crate::cli) enum Failure {
         why: String,
     },
     /// Somebody else had it for all the time that we could wait.
-    #[error("the lock {0:?} was not to be had in time")]
+    #[error("{0:?} was not to be had in time")]
     Timeout(String),
     /// Too few were there for all the time that we could wait.
     #[error("fewer than {wanted} were there below {path:?} in time")]
@@ -47,6 +52,9 @@ pub(in crate::cli) enum Failure {
         /// Why.
         failed: Failed,
     },
+    /// A signal asked for an end while it waited.
+    #[error("ended by a signal; nothing is held")]
+    Cancelled,
     /// A signal asked for an end before there was a command.
     #[error("ended by signal {0} before the command was started")]
     Signal(i32),
@@ -72,14 +80,17 @@ impl Failure {
         use coordinate::Error;
         match self {
             Self::Another(_) => REFUSED,
-            Self::Busy(_) => 120,
+            Self::Busy { .. } => 120,
             Self::Lost { .. } | Self::Recipe(Error::SessionLost { .. }) => LOST,
             Self::Recipe(Error::Taken { .. }) => 120,
-            Self::Recipe(Error::Conflict { .. } | Error::Count { .. }) => 122,
+            Self::Recipe(
+                Error::Conflict { .. } | Error::Count { .. } | Error::Limit { .. } | Error::Damaged { .. },
+            ) => 122,
             Self::Recipe(error) if error.is_denied() => 123,
             Self::Timeout(_) | Self::TooFew { .. } => 124,
             Self::Recipe(_) | Self::System { .. } | Self::Other(_) => 125,
             Self::Command { failed, .. } => failed.code,
+            Self::Cancelled => 130, // as of SIGINT, whichever it was
             Self::Signal(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
         }
     }
@@ -87,7 +98,9 @@ impl Failure {
     /// Says it on standard error, and gives the exit code. Wrong usage is reported as by every command.
     pub fn report(self) -> Result<ExitCode, CliError> {
         match self {
-            Self::Other(error @ (CliError::Usage(_) | CliError::Config(_) | CliError::NotFound(_))) => Err(error),
+            Self::Other(
+                error @ (CliError::Usage(_) | CliError::Config(_) | CliError::NotFound(_) | CliError::Declined),
+            ) => Err(error),
             Self::Recipe(coordinate::Error::Options(problem)) => Err(CliError::Usage(Refused::new(problem))),
             Self::Recipe(coordinate::Error::Consul(error @ consul::Error::Key(_))) => Err(error.into()),
             failure => {

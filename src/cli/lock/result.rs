@@ -12,7 +12,7 @@ use crate::cli::supervise::{Ended, Moment};
 pub(super) struct Outcome {
     #[serde(skip)]
     file: Option<PathBuf>,
-    /// The lock's key.
+    /// The key of the lock, or of the permit.
     key: String,
     /// The fencing token; absent where the lock was not held.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,8 +37,8 @@ impl Outcome {
     }
 
     /// The lock is held, and the command is about to start.
-    pub fn held(&mut self, token: u64, deadline: Moment) -> Result<(), Failure> {
-        (self.token, self.lease_deadline) = (Some(token), Some(deadline));
+    pub fn held(&mut self, key: String, token: u64, deadline: Moment) -> Result<(), Failure> {
+        (self.key, self.token, self.lease_deadline) = (key, Some(token), Some(deadline));
         self.write()
     }
 

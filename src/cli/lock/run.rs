@@ -7,22 +7,18 @@ use std::time::Duration;
 
 use clap::Args;
 
+use serde_json::json;
+
 use crate::cli::connect::Reach;
-use crate::cli::error::CliError;
-use crate::cli::supervise::{self, Ended, Hold, Supervisor, Trouble};
-use crate::coordinate::{Cancel, Lock, LockGuard, Session, SessionOptions};
+use crate::cli::supervise::{self, Ended};
+use crate::cli::under::{REQUEST, Ready, Under};
+use crate::consul::check_key;
+use crate::coordinate::{Cancel, Error, Lock, LockGuard, Lost, Permit, Semaphore, Session, SessionOptions};
 use crate::duration::ConsulDuration;
-use crate::object::Refused;
 
 use super::Failure;
-use super::key_of;
 use super::result::Outcome;
-
-/// How long one request may take.
-const REQUEST: Duration = Duration::from_secs(10);
-
-/// The grace where none is given: this part of the ttl.
-const GRACE: u32 = 5;
+use super::{holder, key_of};
 
 /// Run a command while a lock is held: nobody else's command runs meanwhile, and ours not a moment longer
 ///
@@ -34,9 +30,9 @@ const GRACE: u32 = 5;
 The command's environment has LICTOR_LOCK_KEY, LICTOR_SESSION, LICTOR_FENCING_TOKEN and CONSUL_LOCK_HELD=true.
 
 Exit codes: the command's own, or 128 and the number of the signal that ended it; or
-  120  busy: somebody else has the lock (--try)
+  120  busy: others have the lock or the permits (--try)
   121  lost: the lock was lost before the command had ended
-  122  conflict: the key is no lock
+  122  conflict: the key is no lock, or no semaphore, or one with another limit
   123  denied: the token may not do this
   124  timeout: the lock was not to be had in time
   125  failed: Consul or the system did not let us
@@ -44,26 +40,29 @@ Exit codes: the command's own, or 128 and the number of the signal that ended it
   127  there is no such command
    64  wrong usage
 
-Example:
-  lictor lock run service/web/migrate --timeout 1m -- ./migrate.sh")]
+Examples:
+  lictor lock run service/web/migrate --timeout 1m -- ./migrate.sh
+  lictor lock run service/web/restart --limit 2 --fair -- systemctl restart web")]
 pub(super) struct Arguments {
     /// Where the lock is: its key is PATH/.lock, as for `consul lock`
     path: String,
+    /// So many at a time: a semaphore, as `consul lock -n` has it, in place of a lock
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// First come, first served, among those who ask for it
+    #[arg(long)]
+    fair: bool,
     /// How long to wait for the lock [default: for ever]
     #[arg(long, value_name = "DURATION", conflicts_with = "try")]
     timeout: Option<ConsulDuration>,
     /// Do not wait
     #[arg(long)]
     r#try: bool,
-    /// How long the lock is certain without news from Consul: 10s to 24h. It is renewed each third of this
-    #[arg(long, value_name = "DURATION", default_value = "15s")]
-    ttl: ConsulDuration,
-    /// How long nobody gets the lock after it was lost: 0 to 60s
+    /// How long nobody gets the lock after it was lost: 0 to 60s. A permit has no lock-delay
     #[arg(long, value_name = "DURATION", default_value = "5s")]
     lock_delay: ConsulDuration,
-    /// How long before the end of the lease the command is asked to end: up to half the ttl [default: a fifth of the ttl]
-    #[arg(long, value_name = "DURATION")]
-    grace: Option<ConsulDuration>,
+    #[command(flatten)]
+    under: Under,
     /// Why the lock is held, for people: it stands in the key's value
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -85,92 +84,90 @@ pub(super) fn run(arguments: &Arguments, reach: Reach) -> Result<ExitCode, Failu
     done.map(|ended| ExitCode::from(ended.code))
 }
 
+/// What the command runs under.
+enum Guard<'l> {
+    Lock(LockGuard<'l>),
+    Permit(Permit<'l>),
+}
+
+/// What there is to be had.
+enum Wanted<'s> {
+    Lock(Lock<'s>),
+    Semaphore(Semaphore<'s>),
+}
+
 impl Arguments {
     fn hold(&self, reach: Reach, outcome: &mut Outcome) -> Result<Ended, Failure> {
-        let options = self.session();
-        options.validate()?;
-        let grace = self.grace()?;
-        let command = self.command();
-        self.find(&command)?;
+        let options = self.under.session(SessionOptions {
+            name: format!("lictor lock {}", self.path),
+            lock_delay: self.delay(),
+            // A waiter's place in line, and a permit, are keys of the session's own.
+            delete_keys: self.limit.is_some() || self.fair,
+            ..SessionOptions::default()
+        })?;
+        check_key(&key_of(&self.path)).map_err(Error::from)?;
         let (client, query) = reach.open(REQUEST)?;
         let cancel = Cancel::new();
-        let system = |what: &str, source| Failure::System { what: what.to_owned(), source };
-        let supervisor =
-            Supervisor::new(&command, cancel.clone()).map_err(|error| system("cannot start the guardian", error))?;
+        let ready = self.under.ready(&self.command(), &cancel)?;
         let session = Session::start(&client, &query, &options)?;
-        let lock = Lock::new(&session, &key_of(&self.path))?.with_value(&self.value())?;
-        let Some(guard) = self.acquire(&lock, &cancel)? else {
-            return Err(match supervisor.ending_signal() {
-                Some(signal) => Failure::Signal(signal),
-                None if self.r#try => Failure::Busy(lock.key().to_owned()),
-                None => Failure::Timeout(lock.key().to_owned()),
-            });
+        let wanted = self.wanted(&session)?;
+        let Some(guard) = wanted.acquire(self.r#try, self.timeout.map(Duration::from), &cancel)? else {
+            return Err(self.in_vain(&session, &ready));
         };
         guard.watch()?;
-        let lost = guard.lost();
-        outcome.held(guard.token(), supervise::moment(lost.deadline()))?;
-        // Whoever comes next is barred for the lock-delay, where the session has ended; and behind the deadline the guardian
-        // waits for nobody.
-        let hold = Hold { lost: &lost, grace, notice: grace.min(options.lock_delay) };
-        let ended = supervisor.run(variables(&guard, &lock, &session), &hold);
-        outcome.ended(ended.as_ref().ok(), supervise::moment(lost.deadline()));
-        let lost = |why: String| Failure::Lost { key: lock.key().to_owned(), why };
-        let why = hold.lost.why();
-        let released = guard.release_and_delete();
-        match (ended, why) {
-            (_, Some(why)) => Err(lost(why.to_string())),
-            (Err(Trouble::Failed(failed)), None) => Err(self.unable(failed)),
-            (Err(Trouble::Guardian(source)), None) => Err(system("the guardian failed", source)),
-            (Ok(Ended { by_us: true, .. }), None) => Err(lost("its lease was about to end".to_owned())),
-            (Ok(ended), None) => {
-                released?;
-                Ok(ended)
-            }
+        let (lost, key) = (guard.lost(), wanted.key());
+        outcome.held(key.clone(), guard.token(), supervise::moment(lost.deadline()))?;
+        let variables = [
+            ("LICTOR_LOCK_KEY", key.clone()),
+            ("LICTOR_SESSION", session.id().to_owned()),
+            ("LICTOR_FENCING_TOKEN", guard.token().to_string()),
+            ("CONSUL_LOCK_HELD", "true".to_owned()),
+        ];
+        // Whoever comes next is barred for the lock-delay, where the session has ended.
+        let done = ready.run(&lost, options.lock_delay, &variables);
+        outcome.ended(done.ended(), supervise::moment(lost.deadline()));
+        let released = guard.release();
+        let ended = done.verdict(&key)?;
+        match released {
+            Ok(()) => Ok(ended),
+            Err(Error::SessionLost { why, .. }) => Err(Failure::Lost { key, why: why.to_string() }),
+            Err(error) => Err(error.into()),
         }
     }
 
-    fn session(&self) -> SessionOptions {
-        SessionOptions {
-            name: format!("lictor lock {}", self.path),
-            ttl: self.ttl.into(),
-            lock_delay: self.lock_delay.into(),
-            ..SessionOptions::default()
-        }
-    }
-
-    /// The grace: so that a renewal, which comes after a third of the ttl, has a sixth of it to succeed before the command
-    /// is asked to end.
-    fn grace(&self) -> Result<Duration, Failure> {
-        let ttl = Duration::from(self.ttl);
-        let grace = self.grace.map_or(ttl / GRACE, Duration::from);
-        if grace > ttl / 2 {
-            let (grace, most) = (ConsulDuration::from(grace), ConsulDuration::from(ttl / 2));
-            let problem = format!("grace is {grace}: with a ttl of {} it may be {most} at most", self.ttl);
-            return Err(CliError::Usage(Refused::new(problem)).into());
-        }
-        Ok(grace)
+    fn delay(&self) -> Duration {
+        if self.limit.is_some() { Duration::ZERO } else { self.lock_delay.into() }
     }
 
     fn command(&self) -> Vec<OsString> {
         if self.shell { vec!["sh".into(), "-c".into(), self.command.join(" ".as_ref())] } else { self.command.clone() }
     }
 
-    fn find(&self, command: &[OsString]) -> Result<(), Failure> {
-        let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
-        let program = command.first().map(OsString::as_os_str).unwrap_or_default();
-        supervise::find(program, &path).map_err(|failed| self.unable(failed))
-    }
-
-    fn unable(&self, failed: supervise::Failed) -> Failure {
-        let command = self.command.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
-        Failure::Command { command, failed }
-    }
-
-    fn acquire<'l>(&self, lock: &'l Lock<'_>, cancel: &Cancel) -> Result<Option<LockGuard<'l>>, Failure> {
-        Ok(match self.r#try {
-            true => lock.try_acquire()?,
-            false => lock.acquire_or(self.timeout.map(Duration::from), Some(cancel))?,
+    fn wanted<'s>(&self, session: &'s Session) -> Result<Wanted<'s>, Failure> {
+        let value = self.value();
+        Ok(match self.limit {
+            None => {
+                let lock = Lock::new(session, &key_of(&self.path))?.with_value(&value)?;
+                Wanted::Lock(if self.fair { lock.fair() } else { lock })
+            }
+            Some(limit) => {
+                let semaphore = Semaphore::new(session, &self.path, limit)?.with_value(&value)?;
+                Wanted::Semaphore(if self.fair { semaphore.fair() } else { semaphore })
+            }
         })
+    }
+
+    /// Why it was not to be had: a signal, or who has it.
+    fn in_vain(&self, session: &Session, ready: &Ready) -> Failure {
+        let key = key_of(&self.path);
+        match ready.ending_signal() {
+            Some(signal) => signal,
+            None if self.r#try => {
+                let holder = holder(session.client(), session.query(), &self.path);
+                Failure::Busy { key, holder }
+            }
+            None => Failure::Timeout(key),
+        }
     }
 
     /// What people find in the key.
@@ -178,18 +175,58 @@ impl Arguments {
         let host = gethostname::gethostname().to_string_lossy().into_owned();
         let since = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
         let (pid, reason) = (std::process::id(), self.reason.as_deref().unwrap_or_default());
-        let value = serde_json::json!({"identifier": host, "host": host, "pid": pid, "since": since, "reason": reason});
-        value.to_string().into_bytes()
+        let delay = ConsulDuration::from(self.delay()).to_string();
+        json!({"identifier": host, "host": host, "pid": pid, "since": since, "reason": reason, "lock_delay": delay})
+            .to_string()
+            .into_bytes()
     }
 }
 
-fn variables(guard: &LockGuard<'_>, lock: &Lock<'_>, session: &Session) -> Vec<(String, String)> {
-    [
-        ("LICTOR_LOCK_KEY", lock.key().to_owned()),
-        ("LICTOR_SESSION", session.id().to_owned()),
-        ("LICTOR_FENCING_TOKEN", guard.token().to_string()),
-        ("CONSUL_LOCK_HELD", "true".to_owned()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+impl Wanted<'_> {
+    fn acquire(&self, once: bool, timeout: Option<Duration>, cancel: &Cancel) -> Result<Option<Guard<'_>>, Error> {
+        Ok(match (self, once) {
+            (Self::Lock(lock), true) => lock.try_acquire()?.map(Guard::Lock),
+            (Self::Lock(lock), false) => lock.acquire_or(timeout, Some(cancel))?.map(Guard::Lock),
+            (Self::Semaphore(semaphore), true) => semaphore.try_acquire()?.map(Guard::Permit),
+            (Self::Semaphore(semaphore), false) => semaphore.acquire_or(timeout, Some(cancel))?.map(Guard::Permit),
+        })
+    }
+
+    /// The key that the token belongs to.
+    fn key(&self) -> String {
+        match self {
+            Self::Lock(lock) => lock.key().to_owned(),
+            Self::Semaphore(semaphore) => semaphore.key(),
+        }
+    }
+}
+
+impl Guard<'_> {
+    fn token(&self) -> u64 {
+        match self {
+            Self::Lock(guard) => guard.token(),
+            Self::Permit(permit) => permit.token(),
+        }
+    }
+
+    fn lost(&self) -> Lost {
+        match self {
+            Self::Lock(guard) => guard.lost(),
+            Self::Permit(permit) => permit.lost(),
+        }
+    }
+
+    fn watch(&self) -> Result<(), Error> {
+        match self {
+            Self::Lock(guard) => guard.watch(),
+            Self::Permit(permit) => permit.watch(),
+        }
+    }
+
+    fn release(self) -> Result<(), Error> {
+        match self {
+            Self::Lock(guard) => guard.release_and_delete(),
+            Self::Permit(permit) => permit.release_and_delete(),
+        }
+    }
 }

@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Arguments, reach: Reach) -> Result<ExitCode, Failu
         ("LICTOR_IDENTIFIER", identifier),
         ("LICTOR_SESSION", session.id().to_owned()),
     ];
-    let ended = ready.run(&arguments.path, &entered.lost(), options.lock_delay, &variables)?;
+    let ended = ready.run(&entered.lost(), options.lock_delay, &variables).verdict(&arguments.path)?;
     // A signal ends the wait for the others, too: it has ended the command already.
     entered.leave(None, Some(&cancel))?;
     Ok(ExitCode::from(ended.code))

@@ -74,7 +74,7 @@ pub(super) fn run(arguments: &Arguments, output: Output, reach: Reach) -> Result
         ("LICTOR_IDENTIFIER", identifier),
         ("LICTOR_SESSION", session.id().to_owned()),
     ];
-    let ended = ready.run(&arguments.path, &place.lost(), options.lock_delay, &variables)?;
+    let ended = ready.run(&place.lost(), options.lock_delay, &variables).verdict(&arguments.path)?;
     place.leave()?;
     Ok(ExitCode::from(ended.code))
 }

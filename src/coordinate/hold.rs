@@ -1,0 +1,626 @@
+//! Holds that outlast the process which takes them: taken by one, released by another, by path and identifier. What a
+//! playbook needs, whose tasks are a process each.
+//!
+//! # Guarantees
+//! - A hold is a lock or a permit in HashiCorp's layout, at `PATH/.lock`, so that `consul lock` and `lictor lock run` on the same
+//!   path are kept out, and keep it out.
+//! - An identifier holds once: whoever takes it again gets the hold that is there ([`Taken::Already`]), and no second permit.
+//! - The key's value says who holds it, from which host, since when and why.
+//! - A hold is released by its identifier alone. Another's is left alone, and so is that of a living process, such as
+//!   `lictor lock run`, though it has the same identifier.
+//! - A release leaves no session behind, nor a key.
+//!
+//! # Caveats
+//! - Nobody renews it, and nobody is told when it ends: what it protects does not stop. That is what sessions that are kept
+//!   alive are for.
+//! - With `ephemeral` it ends with the health of its node (`serfHealth`): that of the *agent's* node. Without it, and without a
+//!   ttl, it lasts until it is released.
+//! - With a ttl it lasts that long at least, and twice as long at most. To take it again renews it.
+//!
+//! # Errors
+//! As for [`Lock`](super::Lock) and [`Semaphore`](super::Semaphore).
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::consul::{Client, KvPair, Operation, Query, SessionRequest, TxnError};
+use crate::duration::ConsulDuration;
+
+use super::kind::{Kind, LOCK};
+use super::line::{LINE, Turn};
+use super::lock::{BARRED_PAUSE, Lock, Try};
+use super::membership::folder;
+use super::semaphore::{self, SEMAPHORE, Semaphore, Table};
+use super::session::{TTL_MAX, TTL_MIN};
+use super::{Cancel, Error, Limits, Session, SessionOptions, Waiter};
+
+/// How long a hold that ended by itself bars its lock. Consul's own default.
+const LOCK_DELAY: Duration = Duration::from_secs(15);
+
+/// The longest lock-delay that Consul keeps to.
+const LOCK_DELAY_MAX: Duration = Duration::from_secs(60);
+
+/// The holds at a path.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use lictor::consul::{Client, Config, Query};
+/// use lictor::coordinate::{Hold, Holds};
+///
+/// let (client, query) = (Client::new(Config::default())?, Query::default());
+/// let upgrades = Holds::new(&client, &query, "service/web/upgrade")?;
+/// let hold = Hold { limit: Some(2), reason: Some("upgrade".to_owned()), ..Hold::default() };
+/// if upgrades.take(&hold, Some(Duration::from_secs(60)), None)?.is_some() {
+///     // Two hosts at a time; it may be released by another process.
+///     upgrades.release(&hold.identifier)?;
+/// }
+/// # Ok::<(), lictor::coordinate::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Holds {
+    client: Client,
+    query: Query,
+    /// Ends in a slash.
+    folder: String,
+}
+
+/// What is to be held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Who holds it. By default the host's name.
+    pub identifier: String,
+    /// How many permits there are; `None` for a lock.
+    pub limit: Option<u32>,
+    /// Whether it ends with the health of the agent's node.
+    pub ephemeral: bool,
+    /// How long it lasts without being taken again, at least: 10 s to a day.
+    pub ttl: Option<Duration>,
+    /// Take a permit though there is none left.
+    pub force: bool,
+    /// First come, first served, among those who ask for it.
+    pub fair: bool,
+    /// Why, for people.
+    pub reason: Option<String>,
+}
+
+/// Somebody who holds a lock or a permit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    /// Under which identifier; `None` where another program holds it.
+    pub identifier: Option<String>,
+    /// On which host, as it said.
+    pub host: Option<String>,
+    /// The node of its session; `None` where the token may not read that.
+    pub node: Option<String>,
+    /// Since when, by its own clock, as RFC 3339 has it.
+    pub since: Option<String>,
+    /// Why, as it said.
+    pub reason: Option<String>,
+    /// Whether it outlasts the process that took it.
+    pub persistent: bool,
+    /// The ttl of its session; `None` where it has none, or the token may not read that.
+    pub ttl: Option<String>,
+    /// The id of its session. Whoever knows it can acquire keys in its name.
+    pub session: String,
+    /// Its fencing token.
+    pub token: u64,
+}
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// Nothing yet: who comes first decides.
+    #[default]
+    None,
+    /// A lock.
+    Lock,
+    /// A semaphore.
+    Semaphore,
+}
+
+/// Who holds what is at a path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Holders {
+    /// What it is.
+    pub layout: Layout,
+    /// How many permits there are; `None` where it is no semaphore.
+    pub limit: Option<u32>,
+    /// Who has one, in the order in which they got it.
+    pub holders: Vec<Holder>,
+    /// How many wait in line, of those who wait fairly.
+    pub waiting: usize,
+}
+
+/// What came of taking a hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is held now, with this fencing token.
+    New {
+        /// The token.
+        token: u64,
+        /// Whether there was no permit left, and it was taken by force.
+        over_limit: bool,
+    },
+    /// The identifier held it before.
+    Already(Holder),
+}
+
+/// What came of releasing a hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Released {
+    /// It is free now.
+    Done(Holder),
+    /// The identifier did not hold it.
+    NotHeld,
+    /// Somebody else holds it, or a living process, and was left alone.
+    Other(Holder),
+}
+
+/// What stands in the way of who comes next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Standing {
+    /// Nothing.
+    Free,
+    /// Who holds it.
+    Held,
+    /// Nobody holds it, but the lock-delay of one who lost it runs.
+    Barred {
+        /// For so many seconds, at most.
+        seconds: u64,
+    },
+}
+
+impl Default for Hold {
+    /// A lock for this host, which ends with the health of the agent's node.
+    fn default() -> Self {
+        Self {
+            identifier: super::host_name(),
+            limit: None,
+            ephemeral: true,
+            ttl: None,
+            force: false,
+            fair: false,
+            reason: None,
+        }
+    }
+}
+
+impl Hold {
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// [`Error::Options`] says what to write.
+    pub fn validate(&self) -> Result<(), Error> {
+        if self.identifier.is_empty() {
+            return Err(Error::Options("identifier is empty: say who holds it".to_owned()));
+        }
+        if self.limit == Some(0) {
+            return Err(Error::Options("limit is 0: nobody could have a permit; give 1 or more".to_owned()));
+        }
+        if self.force && self.limit.is_none() {
+            let problem = "force takes a permit over the limit of a semaphore: give limit; a lock has one holder";
+            return Err(Error::Options(problem.to_owned()));
+        }
+        match self.ttl.filter(|ttl| !(TTL_MIN..=TTL_MAX).contains(ttl)) {
+            Some(ttl) => Err(Error::Options(format!("ttl is {}: Consul takes 10s to 24h", ConsulDuration::from(ttl)))),
+            None => Ok(()),
+        }
+    }
+
+    fn session(&self, path: &str) -> SessionRequest {
+        // A permit's key is its session's own: there is nobody to bar.
+        let delay = if self.limit.is_none() { LOCK_DELAY } else { Duration::ZERO };
+        SessionRequest {
+            name: Some(format!("lictor hold {path} {}", self.identifier)),
+            lock_delay: Some(ConsulDuration::from(delay).to_string()),
+            behavior: Some("delete".to_owned()),
+            ttl: self.ttl.map(|ttl| ConsulDuration::from(ttl).to_string()),
+            node_checks: Some(if self.ephemeral { vec!["serfHealth".to_owned()] } else { Vec::new() }),
+            ..SessionRequest::default()
+        }
+    }
+
+    fn value(&self) -> Vec<u8> {
+        let host = super::host_name();
+        let Self { identifier, reason, .. } = self;
+        json!({"identifier": identifier, "host": host, "reason": reason, "persistent": true}).to_string().into_bytes()
+    }
+}
+
+/// A lock or a permit that is to be had.
+enum Claim<'s> {
+    Lock(Lock<'s>),
+    Semaphore(Box<Semaphore<'s>>),
+}
+
+impl Holds {
+    /// The holds at `path`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// Where Consul would take the path for another.
+    pub fn new(client: &Client, query: &Query, path: &str) -> Result<Self, Error> {
+        Ok(Self { client: client.clone(), query: query.clone(), folder: folder(path)? })
+    }
+
+    /// The key of the lock, or of the semaphore's table.
+    pub fn key(&self) -> String {
+        format!("{}.lock", self.folder)
+    }
+
+    /// Who holds it. Nothing is written. Needs `key_prefix:read`, and `session:read` to see nodes and ttls.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] where the token may not see whether there are any; or see [`Error`].
+    pub fn holders(&self) -> Result<Holders, Error> {
+        let pairs = self.read()?;
+        let mut holders = self.holders_of(&pairs)?;
+        for holder in &mut holders.holders {
+            if let (Some(session), _) = self.client.session().read(&holder.session, &self.query)? {
+                holder.node = Some(session.node);
+                holder.ttl = Some(session.ttl).filter(|ttl| !ttl.is_empty());
+            }
+        }
+        Ok(holders)
+    }
+
+    fn read(&self) -> Result<Vec<KvPair>, Error> {
+        let kv = self.client.kv();
+        let (pairs, meta) = kv.recurse(&self.folder, &self.query.consistent())?;
+        if meta.filtered_by_acls || (pairs.is_empty() && !kv.may_read(&self.key(), &self.query)?) {
+            let what = "it may not read all that is there".to_owned();
+            return Err(Error::Denied { key: self.folder.clone(), what });
+        }
+        Ok(pairs)
+    }
+
+    fn holders_of(&self, pairs: &[KvPair]) -> Result<Holders, Error> {
+        let line = format!("{}.lock.line/", self.folder);
+        let waits = |pair: &&KvPair| pair.key.starts_with(&line) && LINE.has(pair) && pair.session.is_some();
+        let waiting = pairs.iter().filter(waits).count();
+        let found = match pairs.iter().find(|pair| pair.key == self.key()) {
+            None => Holders::default(),
+            Some(pair) if LOCK.has(pair) => {
+                Holders { layout: Layout::Lock, holders: holder(pair).into_iter().collect(), ..Holders::default() }
+            }
+            Some(pair) if SEMAPHORE.has(pair) => {
+                let table = Table::read(&self.folder, pairs)?;
+                let held = table.live.iter().filter(|(id, _)| table.holders.contains(*id));
+                let mut holders: Vec<_> = held.filter_map(|(_, pair)| holder(pair)).collect();
+                holders.sort_by_key(|holder| holder.token);
+                Holders { layout: Layout::Semaphore, limit: table.limit, holders, waiting: 0 }
+            }
+            Some(pair) => return Err(LOCK.conflict(pair)),
+        };
+        Ok(Holders { waiting, ..found })
+    }
+
+    /// Takes a hold; waits for it for `timeout`, where that is `None` for ever, and not at all where it is zero. `None` where it
+    /// was not to be had. Needs `key_prefix:write` and `session:write`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn take(
+        &self,
+        hold: &Hold,
+        timeout: Option<Duration>,
+        cancel: Option<&Cancel>,
+    ) -> Result<Option<Taken>, Error> {
+        hold.validate()?;
+        let pairs = self.read()?;
+        if let Some(holder) = self.already(&pairs, hold)? {
+            if hold.ttl.is_some() {
+                self.client.session().renew(&holder.session, &self.query)?;
+            }
+            return Ok(Some(Taken::Already(holder)));
+        }
+        let path = self.folder.trim_end_matches('/');
+        let session = Session::create(&self.client, &self.query, &hold.session(path), hold.ttl)?;
+        let taken =
+            self.claim(&session, hold)?.wait(self, hold, pairs, &Limits::new(Some(&session), timeout, cancel))?;
+        if matches!(taken, Some(Taken::New { .. })) {
+            session.leave();
+        }
+        Ok(taken)
+    }
+
+    /// What taking a hold would come to now; `None` where one would have to wait. Nothing is written.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn foresee(&self, hold: &Hold) -> Result<Option<Taken>, Error> {
+        hold.validate()?;
+        let pairs = self.read()?;
+        if let Some(holder) = self.already(&pairs, hold)? {
+            return Ok(Some(Taken::Already(holder)));
+        }
+        let found = self.holders_of(&pairs)?;
+        let held = u32::try_from(found.holders.len()).unwrap_or(u32::MAX);
+        let full = held >= hold.limit.unwrap_or(1);
+        Ok((!full || hold.force).then_some(Taken::New { token: 0, over_limit: full }))
+    }
+
+    /// The persistent hold that the identifier has. An error where what is there is not what is wanted.
+    fn already(&self, pairs: &[KvPair], hold: &Hold) -> Result<Option<Holder>, Error> {
+        let found = self.holders_of(pairs)?;
+        let pair = pairs.iter().find(|pair| pair.key == self.key());
+        match (hold.limit, found.layout, pair) {
+            (None, Layout::Semaphore, Some(pair)) => return Err(LOCK.conflict(pair)),
+            (Some(_), Layout::Lock, Some(pair)) => return Err(SEMAPHORE.conflict(pair)),
+            _ => {}
+        }
+        match (hold.limit, found.limit) {
+            (Some(ours), Some(theirs)) if ours != theirs => {
+                return Err(Error::Limit { path: self.folder.clone(), ours, theirs });
+            }
+            _ => {}
+        }
+        Ok(found.holders.into_iter().find(|holder| holder.persistent && holder.is(&hold.identifier)))
+    }
+
+    fn claim<'s>(&self, session: &'s Session, hold: &Hold) -> Result<Claim<'s>, Error> {
+        let value = hold.value();
+        Ok(match hold.limit {
+            None => {
+                let kind = Kind { stamp: super::stamped, ..LOCK };
+                Claim::Lock(Lock::of_kind(session, &self.key(), kind)?.with_value(&value)?)
+            }
+            Some(limit) => {
+                let semaphore = Semaphore::new(session, &self.folder, limit)?.with_value(&value)?;
+                Claim::Semaphore(Box::new(if hold.force { semaphore.force() } else { semaphore }))
+            }
+        })
+    }
+
+    /// Releases the persistent hold of `identifier`, whichever process took it. Needs `key_prefix:write` and `session:write`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn release(&self, identifier: &str) -> Result<Released, Error> {
+        loop {
+            let released = self.foresee_release(identifier)?;
+            match &released {
+                Released::Done(holder) if !self.give_up(holder)? => {} // it has changed meanwhile
+                _ => return Ok(released),
+            }
+        }
+    }
+
+    /// What [`release`](Self::release) would come to now. Nothing is written.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn foresee_release(&self, identifier: &str) -> Result<Released, Error> {
+        let Holders { layout, mut holders, .. } = self.holders_of(&self.read()?)?;
+        if let Some(place) = holders.iter().position(|holder| holder.persistent && holder.is(identifier)) {
+            return Ok(Released::Done(holders.swap_remove(place)));
+        }
+        // A permit of others is none of ours; the one holder of a lock is in the way.
+        let other = holders.into_iter().find(|holder| layout == Layout::Lock || holder.is(identifier));
+        Ok(other.map_or(Released::NotHeld, Released::Other))
+    }
+
+    /// Gives up what `holder` holds, then ends its session: in this order there is no lock-delay. False where it does not hold
+    /// it any more.
+    fn give_up(&self, holder: &Holder) -> Result<bool, Error> {
+        let key = self.key();
+        let pair = self.client.kv().get(&key, &self.query.consistent())?;
+        if pair.is_some_and(|pair| SEMAPHORE.has(&pair)) {
+            if !semaphore::give_up(&self.client, &self.query, &self.folder, &holder.session, true)? {
+                return Ok(false);
+            }
+        } else {
+            let mark = Operation::check_session(&key, &holder.session);
+            match self.client.txn().once(&[mark, Operation::delete(&key)], &self.query) {
+                Ok(_) => {}
+                Err(error) if error.is_denied() => return Err(Error::Denied { key, what: error.reason() }),
+                Err(TxnError::Failed { source, .. }) => return Err(source.into()),
+                Err(TxnError::Refused { .. }) => return Ok(false),
+            }
+        }
+        self.client.session().destroy(&holder.session, &self.query)?;
+        Ok(true)
+    }
+
+    /// Ends the hold of `holder`, whoever it is. A persistent one is released; of a living process the session is destroyed, so
+    /// that the lock-delay keeps the next one out while that process learns of it.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn force_unlock(&self, holder: &Holder) -> Result<(), Error> {
+        if !holder.persistent || !self.give_up(holder)? {
+            self.client.session().destroy(&holder.session, &self.query)?;
+        }
+        Ok(())
+    }
+
+    /// Changes how many permits there are, and gives how many there were; `None` where there is no semaphore. Nobody loses one:
+    /// where there are fewer than holders, the next one is given when there is room again.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where it is a lock; or see [`Error`].
+    pub fn resize(&self, limit: u32) -> Result<Option<u32>, Error> {
+        if limit == 0 {
+            return Err(Error::Options("limit is 0: nobody could have a permit; give 1 or more".to_owned()));
+        }
+        loop {
+            let table = Table::read(&self.folder, &self.read()?)?;
+            let Some(before) = table.limit else { return Ok(None) };
+            if before == limit {
+                return Ok(Some(before));
+            }
+            let write = table.write(&self.folder, limit, table.holders.clone());
+            match self.client.txn().once(&[write], &self.query) {
+                Ok(_) => return Ok(Some(before)),
+                Err(error) if error.is_denied() => {
+                    return Err(Error::Denied { key: self.key(), what: error.reason() });
+                }
+                Err(TxnError::Failed { source, .. }) => return Err(source.into()),
+                Err(TxnError::Refused { .. }) => {} // it has changed meanwhile
+            }
+        }
+    }
+
+    /// What stands in the way of who comes next, and who holds it. Whether a lock-delay runs no answer of Consul shows: it is
+    /// found by a transaction that takes the lock and then fails on purpose, so that nothing is written; its session is
+    /// destroyed again. Needs `session:write` and `key:write` for that.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn why(&self) -> Result<(Standing, Holders), Error> {
+        let found = self.holders()?;
+        let held = u32::try_from(found.holders.len()).unwrap_or(u32::MAX);
+        let standing = match found.layout {
+            _ if held >= found.limit.unwrap_or(1) => Standing::Held,
+            Layout::Semaphore => Standing::Free,
+            Layout::Lock | Layout::None => self.probe()?,
+        };
+        Ok((standing, found))
+    }
+
+    fn probe(&self) -> Result<Standing, Error> {
+        let options = SessionOptions {
+            name: format!("lictor lock why {}", self.folder),
+            ttl: TTL_MIN,
+            lock_delay: Duration::ZERO,
+            ..SessionOptions::default()
+        };
+        let (key, session) = (self.key(), Session::start(&self.client, &self.query, &options)?);
+        let operations = [
+            Operation::lock(&key, b"", LOCK.flags, session.id()),
+            Operation::check_not_exists(&key), // it does by now: so all of it is undone
+        ];
+        let failed = match self.client.txn().once(&operations, &self.query) {
+            Err(TxnError::Refused { failed, .. }) => failed,
+            Err(TxnError::Failed { source, .. }) => return Err(source.into()),
+            Ok(_) => return Ok(Standing::Free), // never
+        };
+        session.release()?;
+        let Some(refused) = failed.iter().find(|one| one.index == 0) else { return Ok(Standing::Free) };
+        if refused.what.contains("Permission denied") {
+            return Err(Error::Denied { key, what: refused.what.clone() });
+        }
+        let said = self.client.kv().get(&key, &self.query)?.and_then(|pair| pair.json::<Said>().ok());
+        let delay = said.and_then(|said| said.lock_delay?.parse::<ConsulDuration>().ok());
+        let longest = delay.map_or(LOCK_DELAY_MAX, |delay| Duration::from(delay).min(LOCK_DELAY_MAX));
+        Ok(Standing::Barred { seconds: longest.as_secs_f64().ceil() as u64 })
+    }
+}
+
+impl Claim<'_> {
+    /// Waits until it is had, or the wait is over. `pairs` is what was read first.
+    fn wait(
+        &self,
+        holds: &Holds,
+        hold: &Hold,
+        mut pairs: Vec<KvPair>,
+        limits: &Limits<'_>,
+    ) -> Result<Option<Taken>, Error> {
+        let turn = if hold.fair { Some(Turn::join(self.session(), &holds.key())?) } else { None };
+        if let Some(turn) = &turn {
+            // Without time to wait it is tried once, as the first in line alone.
+            if !turn.is_first()? && !turn.wait(limits)? {
+                return Ok(None);
+            }
+            pairs = holds.read()?;
+        }
+        let mut waiter = None;
+        loop {
+            if let Some(holder) = holds.already(&pairs, hold)? {
+                return Ok(Some(Taken::Already(holder)));
+            }
+            let (tried, over_limit) = self.try_with(holds, &pairs)?;
+            match tried {
+                Try::Held(token) => return Ok(Some(Taken::New { token, over_limit })),
+                Try::Barred if limits.rest(BARRED_PAUSE)? => continue,
+                Try::Barred => return Ok(None),
+                Try::Moved if waiter.is_none() => {
+                    pairs = holds.read()?;
+                    continue;
+                }
+                Try::Busy | Try::Moved => {}
+            }
+            if waiter.is_none() {
+                waiter = Some(Waiter::start(holds.client.kv().watch_prefix(&holds.folder, &holds.query)?));
+            }
+            let next = waiter.as_ref().map(|waiter| limits.next(waiter)).transpose()?.flatten();
+            let Some(next) = next else { return Ok(None) };
+            pairs = next;
+        }
+    }
+
+    fn session(&self) -> &Session {
+        match self {
+            Self::Lock(lock) => lock.session(),
+            Self::Semaphore(semaphore) => semaphore.session(),
+        }
+    }
+
+    /// One try, and whether it goes over the limit.
+    fn try_with(&self, holds: &Holds, pairs: &[KvPair]) -> Result<(Try, bool), Error> {
+        match self {
+            Self::Lock(lock) => Ok((lock.try_with(pairs.iter().find(|pair| pair.key == holds.key()))?, false)),
+            Self::Semaphore(semaphore) => {
+                let table = Table::read(&holds.folder, pairs)?;
+                Ok((semaphore.try_with(&table)?, semaphore.is_full(&table)))
+            }
+        }
+    }
+}
+
+/// What a holder's value says. `lictor lock run` writes the same, and its lock-delay.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    identifier: Option<String>,
+    host: Option<String>,
+    since: Option<String>,
+    reason: Option<String>,
+    persistent: bool,
+    lock_delay: Option<String>,
+}
+
+/// Who holds `pair`, if somebody does.
+fn holder(pair: &KvPair) -> Option<Holder> {
+    let session = pair.session.clone()?;
+    let Said { identifier, host, since, reason, persistent, .. } = pair.json().unwrap_or_default();
+    let reason = reason.filter(|reason| !reason.is_empty());
+    let token = pair.modify_index;
+    Some(Holder { identifier, host, node: None, since, reason, persistent, ttl: None, session, token })
+}
+
+impl Holder {
+    fn is(&self, identifier: &str) -> bool {
+        self.identifier.as_deref() == Some(identifier)
+    }
+}
+
+impl fmt::Display for Holder {
+    /// One line, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.identifier {
+            Some(identifier) => write!(f, "{identifier:?}")?,
+            None => f.write_str("another program")?,
+        }
+        if let Some(host) = self.host.as_ref().filter(|host| Some(*host) != self.identifier.as_ref()) {
+            write!(f, " of host {host}")?;
+        }
+        if let Some(node) = &self.node {
+            write!(f, " on node {node}")?;
+        }
+        if let Some(since) = &self.since {
+            write!(f, " since {since}")?;
+        }
+        write!(f, ", session {}", self.session)?;
+        match &self.ttl {
+            Some(ttl) => write!(f, " with a ttl of {ttl}")?,
+            None => f.write_str(" without a ttl")?,
+        }
+        self.reason.as_ref().map_or(Ok(()), |reason| write!(f, ": {reason}"))
+    }
+}

@@ -1,0 +1,222 @@
+//! Holds that outlast their process: `lictor lock acquire|release|holders|why|resize|force-unlock`, and permits of `lock run`.
+
+mod support;
+
+use std::process::Stdio;
+
+use lictor::consul::{Client, Query, Settings};
+use serde_json::{Value, json};
+use support::lab::Lab;
+use support::{Agent, unique};
+
+fn lab() -> Lab {
+    Lab::of(Agent::shared()).env("PATH", &std::env::var("PATH").unwrap())
+}
+
+fn sessions_of(path: &str) -> Vec<Value> {
+    let all = Agent::shared().get("/v1/session/list");
+    let of = |session: &&Value| session["Name"].as_str().is_some_and(|name| name.contains(path));
+    all.as_array().unwrap().iter().filter(of).cloned().collect()
+}
+
+fn keys_of(path: &str) -> Vec<String> {
+    let settings = Settings { host: Some(Agent::shared().address()), ..Settings::default() };
+    let client = Client::new(settings.into_config().unwrap()).unwrap();
+    client.kv().keys(&format!("{path}/"), None, &Query::default()).unwrap()
+}
+
+#[test]
+fn a_hold_is_taken_by_one_process_and_released_by_another() {
+    let (lab, path) = (lab(), unique("hold/one"));
+    let taken = lab.json(&format!("lock acquire {path} --identifier web1 --reason upgrade -o json"));
+    assert_eq!((&taken["action"], &taken["key"]), (&json!("acquired"), &json!(format!("{path}/.lock"))));
+    let again = lab.json(&format!("lock acquire {path} --identifier web1 -o json"));
+    assert_eq!((&again["action"], &again["token"]), (&json!("unchanged"), &taken["token"]));
+    let session = sessions_of(&path);
+    assert_eq!(session.len(), 1);
+    assert_eq!((&session[0]["NodeChecks"], &session[0]["TTL"]), (&json!(["serfHealth"]), &json!("")));
+    let busy = lab.fails(&format!("lock acquire {path} --identifier web2 --try"), 120);
+    assert!(busy.contains("held by \"web1\"") && busy.contains("upgrade"), "{busy}");
+    lab.fails(&format!("lock acquire {path} --identifier web2 --timeout 50ms"), 124);
+    let other = lab.fails(&format!("lock release {path} --identifier web2"), 3);
+    assert!(other.contains("web1"), "{other}");
+    assert_eq!(lab.ok(&format!("lock release {path} --identifier web1")), format!("released\t{path}/.lock\n"));
+    assert_eq!(lab.ok(&format!("lock release {path} --identifier web1")), format!("unchanged\t{path}/.lock\n"));
+    assert_eq!(sessions_of(&path), Vec::<Value>::new());
+    assert_eq!(keys_of(&path), Vec::<String>::new());
+    // There is no lock-delay.
+    lab.ok(&format!("lock acquire {path} --identifier web2 --try"));
+    lab.ok(&format!("lock release {path} --identifier web2"));
+}
+
+#[test]
+fn a_permit_is_one_of_so_many_and_an_identifier_has_one() {
+    let (lab, path) = (lab(), unique("hold/permits"));
+    for name in ["a", "b", "a"] {
+        lab.ok(&format!("lock acquire {path} --limit 2 --identifier {name}"));
+    }
+    let found = lab.json(&format!("lock holders {path} -o json"));
+    let names: Vec<_> = found["holders"].as_array().unwrap().iter().map(|one| one["identifier"].clone()).collect();
+    assert_eq!(
+        (&found["layout"], &found["limit"], names),
+        (&json!("semaphore"), &json!(2), vec![json!("a"), json!("b")])
+    );
+    let busy = lab.fails(&format!("lock acquire {path} --limit 2 --identifier c --try"), 120);
+    assert!(busy.contains("\"a\"") && busy.contains("\"b\""), "{busy}");
+    let forced = lab.run(&format!("lock acquire {path} --limit 2 --identifier c --try --force -o json"));
+    assert!(forced.stdout.contains("\"over_limit\": true"), "{forced}");
+    assert!(forced.stderr.contains("over the limit"), "{forced}");
+    lab.fails(&format!("lock acquire {path} --limit 3 --identifier d"), 122);
+    lab.fails(&format!("lock acquire {path} --identifier d"), 122);
+    lab.fails(&format!("lock run {path} -- true"), 122);
+    lab.fails(&format!("lock run {path} --limit 3 -- true"), 122);
+    assert_eq!(lab.ok(&format!("lock resize {path} 4")), format!("resized\t{path}/.lock\t2\t4\n"));
+    lab.ok(&format!("lock acquire {path} --limit 4 --identifier d --try"));
+    lab.fails(&format!("lock acquire {path} --limit 4 --identifier e --try"), 120);
+    assert_eq!(lab.ok(&format!("lock resize {path} 4")), format!("unchanged\t{path}/.lock\t4\t4\n"));
+    for name in ["a", "b", "c", "d"] {
+        lab.ok(&format!("lock release {path} --identifier {name}"));
+    }
+    lab.ok(&format!("lock release {path} --identifier d"));
+    assert_eq!(keys_of(&path), Vec::<String>::new(), "with the last permit the semaphore goes");
+    lab.fails(&format!("lock resize {path} 2"), 1);
+    assert_eq!(sessions_of(&path), Vec::<Value>::new());
+}
+
+#[test]
+fn a_hold_ends_with_the_node_with_its_ttl_or_never() {
+    let (lab, path) = (lab(), unique("hold/ephemeral"));
+    lab.ok(&format!("lock acquire {path}/ever --ephemeral false"));
+    lab.ok(&format!("lock acquire {path}/ttl --ephemeral false --ttl 5m"));
+    let by = |name: &str| sessions_of(&format!("{path}/{name}"))[0].clone();
+    assert_eq!((&by("ever")["NodeChecks"], &by("ever")["TTL"]), (&json!([]), &json!("")));
+    assert_eq!(by("ttl")["TTL"], json!("5m"));
+    for name in ["ever", "ttl"] {
+        lab.ok(&format!("lock release {path}/{name}"));
+    }
+}
+
+#[test]
+fn why_names_the_holder_or_the_lock_delay_and_writes_nothing() {
+    let (agent, lab, path) = (Agent::shared(), lab(), unique("hold/why"));
+    let why = |code| {
+        let ran = lab.run(&format!("lock why {path}"));
+        assert_eq!(ran.code, Some(code), "{ran}");
+        assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
+        ran.stdout
+    };
+    assert_eq!(why(0), format!("{path}/.lock: free\n"));
+    lab.ok(&format!("lock acquire {path} --identifier web1 --ttl 1h --reason upgrade"));
+    let session = sessions_of(&path)[0]["ID"].as_str().unwrap().to_owned();
+    let node = agent.get("/v1/agent/self")["Config"]["NodeName"].as_str().unwrap().to_owned();
+    let held = why(120);
+    for part in ["\"web1\"", &session, &node, "since 20", "ttl of 1h", "upgrade"] {
+        assert!(held.contains(part), "{part} in {held}");
+    }
+    agent.put(&format!("/v1/session/destroy/{session}"), &json!(""));
+    agent.put(&format!("/v1/kv/{path}/data"), &json!(1));
+    let before = agent.get(&format!("/v1/kv/{path}/?recurse"));
+    let barred = why(120);
+    assert!(barred.contains("lock-delay bars it: for 60 s at most"), "{barred}");
+    assert_eq!(agent.get(&format!("/v1/kv/{path}/?recurse")), before);
+    assert_eq!(sessions_of(&path), Vec::<Value>::new());
+}
+
+#[test]
+fn why_tells_how_long_the_lock_delay_of_a_run_is_at_most() {
+    let (agent, lab, path) = (Agent::shared(), lab(), unique("hold/delay"));
+    let mut run = lab
+        .command(&format!("lock run {path} --lock-delay 7s -- sleep 600"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while lab.json(&format!("lock holders {path} -o json"))["holders"] == json!([]) {}
+    let identifier = lab.json(&format!("lock holders {path} -o json"))["holders"][0]["identifier"].clone();
+    // Though it has our identifier, a process's hold is not ours to release.
+    let refused = lab.fails(&format!("lock release {path} --identifier {}", identifier.as_str().unwrap()), 3);
+    assert!(refused.contains("nothing was done"), "{refused}");
+    lab.fails(&format!("lock force-unlock {path}"), 64);
+    lab.ok(&format!("lock force-unlock {path} --yes"));
+    assert_eq!(run.wait().unwrap().code(), Some(121), "its command was ended");
+    let barred = lab.run(&format!("lock why {path}"));
+    assert!(barred.stdout.contains("for 7 s at most"), "{barred}");
+    agent.delete(&format!("/v1/kv/{path}/.lock"));
+}
+
+#[test]
+fn force_unlock_names_whom_it_cannot_choose_and_ends_one() {
+    let (lab, path) = (lab(), unique("hold/force"));
+    for name in ["a", "b"] {
+        lab.ok(&format!("lock acquire {path} --limit 2 --identifier {name}"));
+    }
+    let refused = lab.fails(&format!("lock force-unlock {path} --yes"), 64);
+    assert!(refused.contains("\"a\"") && refused.contains("\"b\""), "{refused}");
+    lab.ok(&format!("lock force-unlock {path} --yes --identifier a"));
+    lab.ok(&format!("lock acquire {path} --limit 2 --identifier c --try"));
+    lab.fails(&format!("lock force-unlock {path} --yes --identifier a"), 1);
+    for name in ["b", "c"] {
+        lab.ok(&format!("lock force-unlock {path} --yes --identifier {name}"));
+    }
+    assert_eq!((keys_of(&path), sessions_of(&path)), (vec![], vec![]));
+}
+
+#[test]
+fn a_command_runs_under_a_permit() {
+    let (agent, lab, path) = (Agent::shared(), lab(), unique("hold/run"));
+    let shown =
+        lab.ok(&format!("lock run {path} --limit 2 --fair --shell -- 'echo $LICTOR_LOCK_KEY $LICTOR_FENCING_TOKEN'"));
+    let key = shown.split(' ').next().unwrap();
+    assert!(key.starts_with(&format!("{path}/")) && !key.ends_with(".lock"), "{shown}");
+    assert_eq!(keys_of(&path), Vec::<String>::new());
+    let start = || {
+        let mut command = lab.command(&format!("lock run {path} --limit 2 -- sleep 600"));
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let mut runs = [start(), start()];
+    let holders = || lab.json(&format!("lock holders {path} -o json"))["holders"].as_array().unwrap().clone();
+    while holders().len() < 2 {}
+    let busy = lab.fails(&format!("lock run {path} --limit 2 --try -- true"), 120);
+    assert!(busy.contains("session "), "{busy}");
+    let free = lab.run(&format!("lock why {path}"));
+    assert!(free.stdout.contains("2 of 2 permits are held by"), "{free}");
+    // The token of a permit is that of its own key.
+    let holder = &holders()[0];
+    let (session, token) = (holder["session"].as_str().unwrap(), holder["token"].as_u64().unwrap());
+    lab.ok(&format!("fence verify {path}/{session} {token}"));
+    lab.fails(&format!("fence verify {path}/{session} {}", token - 1), 121);
+    for holder in holders() {
+        agent.delete(&format!("/v1/kv/{path}/{}", holder["session"].as_str().unwrap()));
+    }
+    for run in &mut runs {
+        assert_eq!(run.wait().unwrap().code(), Some(121), "its permit was taken away");
+    }
+}
+
+#[test]
+fn bad_input_is_refused_before_anything_is_sent() {
+    let lab = Lab::at("127.0.0.1:1");
+    for line in [
+        "lock acquire p --limit 0",
+        "lock acquire p --ttl 9s",
+        "lock acquire p --ttl 25h",
+        "lock acquire p --identifier ''",
+        "lock acquire p --force",
+        "lock acquire a//b",
+        "lock acquire /a",
+        "lock run p --limit 0 -- true",
+        "lock run a/../b -- true",
+        "lock run p --ttl 5s -- true",
+        "lock run p --ttl 10s --grace 6s -- true",
+        "lock run p --lock-delay 61s -- true",
+        "lock resize p 0",
+        "lock why a//b",
+        "lock holders ''",
+    ] {
+        let said = lab.fails(line, 64);
+        assert!(!said.is_empty(), "{line}");
+    }
+    let lab = self::lab();
+    lab.fails("lock run p -- no-such-command", 127);
+    lab.fails("lock run p -- /etc/passwd", 126);
+}
