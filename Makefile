@@ -8,7 +8,7 @@ CARGO_TARGET_DIR ?= target
 DIST := target/dist
 # The names under which Ansible finds the modules. lictor-module is each of them, by the name of its file; what reads
 # specs would make it a third larger, and is in lictor alone.
-MODULES := consul_agent consul_catalog_info consul_election consul_kv consul_party_info consul_service consul_session
+MODULES := consul_agent consul_catalog_info consul_election consul_kv consul_lock consul_party_info consul_service consul_session
 LARGE_MODULES := consul_spec
 # What `dist` builds for: make dist TARGETS=x86_64-unknown-linux-musl
 TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl

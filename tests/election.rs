@@ -325,6 +325,25 @@ fn the_module_tells_who_leads_and_ends_a_leadership_by_its_identifier_alone() {
     assert_eq!(call(resigned).run().ok()["changed"], json!(false));
     call(json!({"identifier": "host-1"})).run().fails_with(&["identifier does nothing"]);
     module("consul_election", json!({})).run().fails_with(&["missing required arguments: key"]);
+    let lead = |name: &str, more: Value| {
+        let mut options = json!({"state": "leading", "identifier": name, "contact": "http://b", "timeout": 0});
+        options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        call(options)
+    };
+    assert_eq!(lead("host-3", json!({})).check_mode().run().ok()["changed"], json!(true));
+    assert_eq!(call(json!({})).run().ok()["leader"], Value::Null, "check mode writes nothing");
+    let led = lead("host-3", json!({"description": "the third"})).run().ok();
+    assert_eq!((&led["changed"], &led["leader"]["description"]), (&json!(true), &json!("the third")));
+    assert_eq!(lead("host-3", json!({"ttl": "1m"})).run().ok()["changed"], json!(false), "it leads");
+    lead("host-4", json!({})).run().fails_with(&["host-3", "host-4"]);
+    lead("host-4", json!({})).check_mode().run().fails_with(&["host-3"]);
+    let session = led["leader"]["session"].as_str().unwrap();
+    assert_eq!(call(json!({"state": "resign", "identifier": "host-3"})).run().ok()["changed"], json!(true));
+    assert_eq!(agent.get(&format!("/v1/session/info/{session}")), json!([]), "its session has ended too");
+    assert_eq!(lead("host-4", json!({})).run().ok()["changed"], json!(true), "there is no lock-delay");
+    call(json!({"state": "resigned", "identifier": "host-4"})).run().ok();
+    call(json!({"state": "leading"})).run().fails_with(&["contact"]);
+    call(json!({"contact": "http://a"})).run().fails_with(&["contact does nothing"]);
     let data = unique("election/module-data");
     agent.put(&format!("/v1/kv/{data}?flags=42"), &json!("x"));
     let other = module("consul_election", json!({"key": data})).at(&agent.address()).run();

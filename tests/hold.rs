@@ -7,7 +7,7 @@ use std::process::Stdio;
 use lictor::consul::{Client, Query, Settings};
 use serde_json::{Value, json};
 use support::lab::Lab;
-use support::{Agent, unique};
+use support::{Agent, module, unique};
 
 fn lab() -> Lab {
     Lab::of(Agent::shared()).env("PATH", &std::env::var("PATH").unwrap())
@@ -219,4 +219,84 @@ fn bad_input_is_refused_before_anything_is_sent() {
     let lab = self::lab();
     lab.fails("lock run p -- no-such-command", 127);
     lab.fails("lock run p -- /etc/passwd", 126);
+}
+
+#[test]
+fn the_module_takes_holds_and_releases_them() {
+    let (agent, path) = (Agent::shared(), unique("hold/module"));
+    let call = |options: Value| {
+        let mut options = options;
+        options["path"] = json!(path);
+        module("consul_lock", options).at(&agent.address())
+    };
+    let nobody = call(json!({"state": "info"})).run().ok();
+    assert_eq!((&nobody["layout"], &nobody["holders"]), (&json!("none"), &json!([])));
+    let ours = json!({"identifier": "web1", "reason": "upgrade", "ttl": "5m"});
+    let foreseen = call(ours.clone()).check_mode().run().ok();
+    assert_eq!((&foreseen["changed"], &foreseen["held"]), (&json!(true), &json!(true)));
+    assert_eq!(keys_of(&path), Vec::<String>::new(), "check mode writes nothing");
+    assert_eq!(sessions_of(&path), Vec::<Value>::new());
+    let taken = call(ours.clone()).run().ok();
+    assert_eq!((&taken["changed"], &taken["held"], &taken["layout"]), (&json!(true), &json!(true), &json!("lock")));
+    assert_eq!(taken["holders"][0]["reason"], json!("upgrade"));
+    let again = call(ours).run().ok();
+    assert_eq!((&again["changed"], &again["token"]), (&json!(false), &taken["token"]));
+    let busy = call(json!({"identifier": "web2", "timeout": 0})).run().fails_with(&["web1", "upgrade"]);
+    assert_eq!(busy["reason"], json!("busy"));
+    let busy = call(json!({"identifier": "web2"})).check_mode().run().fails_with(&["web1"]);
+    assert_eq!(busy["reason"], json!("busy"), "check mode does not wait");
+    let other =
+        call(json!({"state": "released", "identifier": "web2"})).run().fails_with(&["web1", "nothing was done"]);
+    assert_eq!(other["reason"], json!("busy"));
+    let conflict = call(json!({"identifier": "web1", "limit": 2})).run().fails_with(&["not a semaphore, but a lock"]);
+    assert_eq!(conflict["reason"], json!("conflict"));
+    let release = json!({"state": "released", "identifier": "web1"});
+    assert_eq!(call(release.clone()).check_mode().run().ok()["changed"], json!(true));
+    assert_eq!(keys_of(&path).len(), 1);
+    let released = call(release.clone()).run().ok();
+    assert_eq!(
+        (&released["changed"], &released["held"], &released["holders"]),
+        (&json!(true), &json!(false), &json!([]))
+    );
+    assert_eq!(call(release).run().ok()["changed"], json!(false));
+    assert_eq!((keys_of(&path), sessions_of(&path)), (vec![], vec![]));
+}
+
+#[test]
+fn the_module_waits_for_its_turn_and_forces_it() {
+    let (agent, path) = (Agent::shared(), unique("hold/module-wait"));
+    let call = |options: Value| {
+        let mut options = options;
+        options["path"] = json!(path);
+        module("consul_lock", options).at(&agent.address())
+    };
+    call(json!({"identifier": "a", "limit": 1, "fair": true})).run().ok();
+    let forced = call(json!({"identifier": "b", "limit": 1, "force": true})).run().ok();
+    assert_eq!((&forced["over_limit"], &forced["limit"]), (&json!(true), &json!(1)));
+    assert!(forced["warnings"][0].as_str().unwrap().contains("over the limit"), "{forced}");
+    std::thread::scope(|scope| {
+        let third =
+            scope.spawn(|| call(json!({"identifier": "c", "limit": 1, "fair": true, "timeout": "60s"})).run().ok());
+        while call(json!({"state": "info"})).run().ok()["waiting"] != json!(1) {}
+        for name in ["a", "b"] {
+            call(json!({"state": "released", "identifier": name})).run().ok();
+        }
+        let taken = third.join().unwrap();
+        assert_eq!((&taken["held"], &taken["over_limit"]), (&json!(true), &json!(false)));
+    });
+    call(json!({"state": "released", "identifier": "c"})).run().ok();
+    assert_eq!((keys_of(&path), sessions_of(&path)), (vec![], vec![]));
+    for (options, problem) in [
+        (json!({"limit": 0}), "limit"),
+        (json!({"force": true}), "force"),
+        (json!({"ttl": "5s"}), "10s to 24h"),
+        (json!({"state": "info", "limit": 2}), "limit does nothing"),
+        (json!({"state": "released", "fair": true}), "fair does nothing"),
+        (json!({"path": "a//b"}), "a/b"),
+    ] {
+        let mut options = options;
+        options["path"] = options.get("path").cloned().unwrap_or(json!("p"));
+        module("consul_lock", options).at(&agent.address()).run().fails_with(&[problem]);
+    }
+    module("consul_lock", json!({})).run().fails_with(&["missing required arguments: path"]);
 }

@@ -105,6 +105,7 @@ fn the_reference_of_the_modules_is_current() {
         ("consul_catalog_info", "CatalogResult"),
         ("consul_election", "ElectionResult"),
         ("consul_kv", "KvResult"),
+        ("consul_lock", "LockResult"),
         ("consul_party_info", "PartyResult"),
         ("consul_service", "ServiceResult"),
         ("consul_session", "SessionResult"),

@@ -1,11 +1,12 @@
 //! The connection options that every module shares.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::consul::{Query, Secret, Settings};
+use crate::consul::{DEFAULT_TIMEOUT, Query, Secret, Settings};
 use crate::duration::ConsulDuration;
 
 use super::{Failure, Variables};
@@ -62,12 +63,17 @@ pub struct Connection {
     /// The admin partition (Consul Enterprise).
     #[schemars(extend("x-env" = "CONSUL_PARTITION"))]
     partition: Option<String>,
-    /// How long one request may take, further tries included.
+    /// How long one request may take, further tries included. Where a state waits for something, how long that may take.
     #[schemars(extend("default" = "10s"))]
     timeout: Option<ConsulDuration>,
 }
 
 impl Connection {
+    /// For modules that wait: `timeout` is how long, and each request has its own. The default is the option's.
+    pub(super) fn take_wait(&mut self) -> Duration {
+        self.timeout.take().map_or(DEFAULT_TIMEOUT, Into::into)
+    }
+
     /// The complete settings, and where requests go.
     ///
     /// # Errors

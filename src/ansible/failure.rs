@@ -159,7 +159,9 @@ impl From<coordinate::Error> for Failure {
             E::Consul(error) => error.into(),
             E::Options(problem) => Self::arguments(problem),
             error if error.is_denied() => Self::new(Reason::Denied, error.to_string()),
-            error @ E::Conflict { .. } => Self::new(Reason::Conflict, error.to_string()),
+            error @ (E::Conflict { .. } | E::Limit { .. } | E::Damaged { .. }) => {
+                Self::new(Reason::Conflict, error.to_string())
+            }
             error @ E::Taken { .. } => Self::busy(error.to_string()),
             error => Self::new(Reason::Consul, error.to_string()),
         }

@@ -7,6 +7,7 @@ pub mod consul_agent;
 pub mod consul_catalog_info;
 pub mod consul_election;
 pub mod consul_kv;
+pub mod consul_lock;
 pub mod consul_party_info;
 pub mod consul_service;
 pub mod consul_session;
@@ -37,6 +38,7 @@ pub const MODULES: &[&str] = &[
     consul_catalog_info::NAME,
     consul_election::NAME,
     consul_kv::NAME,
+    consul_lock::NAME,
     consul_party_info::NAME,
     consul_service::NAME,
     consul_session::NAME,
@@ -111,6 +113,7 @@ fn answer(name: Option<&str>, program: &str, text: &[u8]) -> Result<bool, Failur
         consul_election::NAME => module(&consul_election::spec(), arguments, consul_election::run),
         consul_party_info::NAME => module(&consul_party_info::spec(), arguments, consul_party_info::run),
         consul_kv::NAME => module(&consul_kv::spec(), arguments, consul_kv::run),
+        consul_lock::NAME => module(&consul_lock::spec(), arguments, consul_lock::run),
         consul_service::NAME => module(&consul_service::spec(), arguments, consul_service::run),
         consul_session::NAME => module(&consul_session::spec(), arguments, consul_session::run),
         #[cfg(feature = "spec")]

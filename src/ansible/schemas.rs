@@ -10,6 +10,7 @@ use super::consul_agent::{AgentAnswer, AgentOptions};
 use super::consul_catalog_info::{CatalogAnswer, CatalogOptions};
 use super::consul_election::{ElectionAnswer, ElectionOptions};
 use super::consul_kv::{KvAnswer, KvOptions};
+use super::consul_lock::{LockAnswer, LockOptions};
 use super::consul_party_info::{PartyAnswer, PartyOptions};
 use super::consul_service::{ServiceAnswer, ServiceOptions};
 use super::consul_session::{SessionAnswer, SessionOptions};
@@ -27,6 +28,8 @@ pub fn schemas() -> impl Iterator<Item = (&'static str, Schema)> {
         ("consul_election.result", of_result::<ElectionAnswer>()),
         ("consul_kv", of_options::<KvOptions>()),
         ("consul_kv.result", of_result::<KvAnswer>()),
+        ("consul_lock", of_options::<LockOptions>()),
+        ("consul_lock.result", of_result::<LockAnswer>()),
         ("consul_party_info", of_options::<PartyOptions>()),
         ("consul_party_info.result", of_result::<PartyAnswer>()),
         ("consul_service", of_options::<ServiceOptions>()),

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::consul::{Client, KvPair, Operation, Query, TxnError, Watch, check_key};
 
 use super::held::{After, Held};
+use super::hold::{LOCK_DELAY, check_ttl, session};
 use super::kind::Kind;
 use super::lock::Lock;
 use super::{Cancel, Error, LOCK_FLAGS, Lost, Session, stamped};
@@ -78,6 +79,8 @@ pub struct Leader {
     pub identifier: Option<String>,
     /// Since when, by its own clock, as RFC 3339 has it; `None` where another program leads.
     pub since: Option<String>,
+    /// Whether its leadership outlasts the process that took it: see [`Election::hold`].
+    pub persistent: bool,
     /// The id of its session. Whoever knows it can acquire keys in its name.
     pub session: String,
     /// Its fencing token: see [`Leadership::token`].
@@ -96,6 +99,15 @@ pub struct Term<T> {
     /// Whether it led to the end and resigned. [`Error::SessionLost`] where leadership was lost before the function
     /// returned; another error where resigning failed: then leadership ends with the session.
     pub end: Result<(), Error>,
+}
+
+/// What came of standing for a leadership that outlasts the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stood {
+    /// It leads now, with this fencing token.
+    New(u64),
+    /// It led before.
+    Already(Leader),
 }
 
 /// What came of making a leader resign.
@@ -196,7 +208,13 @@ impl Election {
             let unmoved = Operation::check_index(&self.key, pair.modify_index);
             let unlock = Operation::unlock(&self.key, &pair.value, pair.flags, &leader.session);
             match self.client.txn().once(&[unmoved, unlock], &self.query) {
-                Ok(_) => return Ok(Resigned::Done(leader)),
+                Ok(_) => {
+                    if leader.persistent {
+                        // After the key: so there is no lock-delay.
+                        self.client.session().destroy(&leader.session, &self.query)?;
+                    }
+                    return Ok(Resigned::Done(leader));
+                }
                 Err(TxnError::Failed { source, .. }) => return Err(source.into()),
                 Err(error) if error.is_denied() => {
                     return Err(Error::Denied { key: self.key.clone(), what: error.reason() });
@@ -234,6 +252,56 @@ impl Election {
         let Some(held) = Held::wait(lock, After::Stays, timeout, cancel)? else { return Ok(None) };
         held.watch()?;
         Ok(Some(Leadership(held)))
+    }
+
+    /// Stands for a leadership that outlasts this process, until it leads; for `timeout`, where that is `None` for ever, and not
+    /// at all where it is zero. `None` where it was not to be had. [`resign`](Self::resign) ends it, from any process; so does
+    /// the health of the agent's node, where it is `ephemeral`, and the `ttl`, of 10 s to a day, where it has one. Where the
+    /// candidate's identifier leads so already, nothing is done but a renewal. Nobody is told when it ends.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn hold(
+        &self,
+        candidate: &Candidate,
+        ephemeral: bool,
+        ttl: Option<Duration>,
+        timeout: Option<Duration>,
+        cancel: Option<&Cancel>,
+    ) -> Result<Option<Stood>, Error> {
+        check_ttl(ttl)?;
+        if let Some(leader) = self.held_by(candidate)? {
+            if ttl.is_some() {
+                self.client.session().renew(&leader.session, &self.query)?;
+            }
+            return Ok(Some(Stood::Already(leader)));
+        }
+        let name = format!("lictor hold {} {}", self.key, candidate.identifier);
+        let session = Session::create(&self.client, &self.query, &session(name, ephemeral, ttl, LOCK_DELAY), ttl)?;
+        let value = serde_json::to_vec(&Persistent { candidate, persistent: true }).unwrap_or_default();
+        let lock = Lock::of_kind(&session, &self.key, ELECTION)?.with_value(&value)?;
+        let token = if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            lock.try_token()?
+        } else {
+            lock.token_or(timeout, cancel)?
+        };
+        let Some(token) = token else {
+            // Another process may have stood for the same one.
+            return Ok(self.held_by(candidate)?.map(Stood::Already));
+        };
+        drop(lock);
+        session.leave();
+        Ok(Some(Stood::New(token)))
+    }
+
+    /// The persistent leadership that this candidate has.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn held_by(&self, candidate: &Candidate) -> Result<Option<Leader>, Error> {
+        let pair = self.client.kv().get(&self.key, &self.query.consistent())?;
+        let own = |leader: &Leader| leader.persistent && leader.identifier.as_deref() == Some(&candidate.identifier);
+        Ok(leader_of(pair.as_ref())?.filter(own))
     }
 
     /// Stands for election, runs `work` as the leader, and resigns; `None` where `cancel` ended the campaign. The work has
@@ -317,6 +385,16 @@ struct Said {
     identifier: Option<String>,
     #[serde(default)]
     since: Option<String>,
+    #[serde(default)]
+    persistent: bool,
+}
+
+/// A candidate whose leadership outlasts its process.
+#[derive(Serialize)]
+struct Persistent<'a> {
+    #[serde(flatten)]
+    candidate: &'a Candidate,
+    persistent: bool,
 }
 
 /// Who holds the key, as its value has it: ours, or the JSON text that Go's `consulapi` writes, or any text.
@@ -332,9 +410,10 @@ fn leader_of(pair: Option<&KvPair>) -> Result<Option<Leader>, Error> {
         description: None,
         identifier: None,
         since: None,
+        persistent: false,
     });
-    let Said { contact, description, identifier, since } = said;
-    Ok(Some(Leader { contact, description, identifier, since, session, token: pair.modify_index }))
+    let Said { contact, description, identifier, since, persistent } = said;
+    Ok(Some(Leader { contact, description, identifier, since, persistent, session, token: pair.modify_index }))
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ use super::session::{TTL_MAX, TTL_MIN};
 use super::{Cancel, Error, Limits, Session, SessionOptions, Waiter};
 
 /// How long a hold that ended by itself bars its lock. Consul's own default.
-const LOCK_DELAY: Duration = Duration::from_secs(15);
+pub(super) const LOCK_DELAY: Duration = Duration::from_secs(15);
 
 /// The longest lock-delay that Consul keeps to.
 const LOCK_DELAY_MAX: Duration = Duration::from_secs(60);
@@ -207,29 +207,39 @@ impl Hold {
             let problem = "force takes a permit over the limit of a semaphore: give limit; a lock has one holder";
             return Err(Error::Options(problem.to_owned()));
         }
-        match self.ttl.filter(|ttl| !(TTL_MIN..=TTL_MAX).contains(ttl)) {
-            Some(ttl) => Err(Error::Options(format!("ttl is {}: Consul takes 10s to 24h", ConsulDuration::from(ttl)))),
-            None => Ok(()),
-        }
+        check_ttl(self.ttl)
     }
 
     fn session(&self, path: &str) -> SessionRequest {
         // A permit's key is its session's own: there is nobody to bar.
         let delay = if self.limit.is_none() { LOCK_DELAY } else { Duration::ZERO };
-        SessionRequest {
-            name: Some(format!("lictor hold {path} {}", self.identifier)),
-            lock_delay: Some(ConsulDuration::from(delay).to_string()),
-            behavior: Some("delete".to_owned()),
-            ttl: self.ttl.map(|ttl| ConsulDuration::from(ttl).to_string()),
-            node_checks: Some(if self.ephemeral { vec!["serfHealth".to_owned()] } else { Vec::new() }),
-            ..SessionRequest::default()
-        }
+        session(format!("lictor hold {path} {}", self.identifier), self.ephemeral, self.ttl, delay)
     }
 
     fn value(&self) -> Vec<u8> {
         let host = super::host_name();
         let Self { identifier, reason, .. } = self;
         json!({"identifier": identifier, "host": host, "reason": reason, "persistent": true}).to_string().into_bytes()
+    }
+}
+
+/// What a session is asked for that nobody renews. Its keys go with it.
+pub(super) fn session(name: String, ephemeral: bool, ttl: Option<Duration>, lock_delay: Duration) -> SessionRequest {
+    SessionRequest {
+        name: Some(name),
+        lock_delay: Some(ConsulDuration::from(lock_delay).to_string()),
+        behavior: Some("delete".to_owned()),
+        ttl: ttl.map(|ttl| ConsulDuration::from(ttl).to_string()),
+        node_checks: Some(if ephemeral { vec!["serfHealth".to_owned()] } else { Vec::new() }),
+        ..SessionRequest::default()
+    }
+}
+
+/// Makes sure that Consul takes the ttl of such a session.
+pub(super) fn check_ttl(ttl: Option<Duration>) -> Result<(), Error> {
+    match ttl.filter(|ttl| !(TTL_MIN..=TTL_MAX).contains(ttl)) {
+        Some(ttl) => Err(Error::Options(format!("ttl is {}: Consul takes 10s to 24h", ConsulDuration::from(ttl)))),
+        None => Ok(()),
     }
 }
 

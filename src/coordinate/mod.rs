@@ -42,7 +42,7 @@ use std::time::SystemTime;
 use serde_json::{Map, Value};
 
 pub use barrier::{BARRIER_FLAGS, DoubleBarrier, Entered};
-pub use election::{Candidate, Changes, Election, Leader, Leadership, Resigned, Term};
+pub use election::{Candidate, Changes, Election, Leader, Leadership, Resigned, Stood, Term};
 pub use error::Error;
 pub use fence::Fence;
 pub use hold::{Hold, Holder, Holders, Holds, Layout, Released, Standing, Taken};
