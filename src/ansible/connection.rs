@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::consul::{DEFAULT_TIMEOUT, Query, Secret, Settings};
 use crate::duration::ConsulDuration;
@@ -69,6 +70,12 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// What of a module's options is about the connection. Out of line: each module would have it anew.
+    #[inline(never)]
+    pub(super) fn read(options: &Map<String, Value>) -> Result<Self, serde_json::Error> {
+        Self::deserialize(options.clone())
+    }
+
     /// For modules that wait: `timeout` is how long, and each request has its own. The default is the option's.
     pub(super) fn take_wait(&mut self) -> Duration {
         self.timeout.take().map_or(DEFAULT_TIMEOUT, Into::into)

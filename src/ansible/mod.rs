@@ -140,7 +140,7 @@ fn module<O: DeserializeOwned, R: Serialize + AsMut<Common>>(
         invocation = call.invocation(spec, &coerced);
         let unread = |error: serde_json::Error| Failure::arguments(error.to_string());
         // Off the map itself: by way of a Value, each type would be read from lists as well.
-        let connection = Connection::deserialize(coerced.clone()).map_err(unread)?;
+        let connection = Connection::read(&coerced).map_err(unread)?;
         let options = O::deserialize(coerced).map_err(unread)?;
         let mut result = run(options, connection, &call, variables)?;
         let common = result.as_mut();
