@@ -23,7 +23,7 @@ use std::io::{BufWriter, Write};
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use call::Call;
