@@ -213,3 +213,46 @@ fn an_empty_answer_that_consul_calls_filtered_is_no_proof_that_no_lock_is_held()
     module.run().fails_with(&["may not see every key"]);
     assert_eq!(agent.session_ids(&name), [id]);
 }
+
+#[test]
+fn a_hold_that_the_token_may_not_see_is_not_taken_for_free() {
+    let path = unique("hold");
+    let session = r#"session "node1" { policy = "write" } agent "node1" { policy = "read" }"#;
+    let keys = |policy: &str| format!(r#"{session} key_prefix "{path}/" {{ policy = "{policy}" }}"#);
+    let call = |options: Value, rules: &str| {
+        let mut options = options;
+        options["path"] = json!(path);
+        support::module("consul_lock", options).option("token", json!(token(rules))).at(&guarded().address())
+    };
+    for options in [json!({"state": "info"}), json!({"state": "released"}), json!({"timeout": 0})] {
+        let failure = call(options, session).run().fails_with(&[&path]);
+        assert_eq!(failure["reason"], json!("denied"));
+    }
+    let failure = call(json!({"timeout": 0}), &keys("read")).run().fails_with(&["Permission denied"]);
+    assert_eq!(failure["reason"], json!("denied"));
+    let failure = call(json!({"timeout": 0}), &format!(r#"key_prefix "{path}/" {{ policy = "write" }}"#));
+    assert_eq!(failure.run().fails_with(&["session"])["reason"], json!("denied"));
+    assert_eq!(call(json!({"identifier": "a"}), &keys("write")).run().ok()["changed"], json!(true));
+    let seen = call(json!({"state": "info"}), &keys("read")).run().ok();
+    assert_eq!(seen["holders"][0]["identifier"], json!("a"));
+    assert_eq!(
+        call(json!({"state": "released", "identifier": "a"}), &keys("write")).run().ok()["changed"],
+        json!(true)
+    );
+    let all = guarded().get("/v1/session/list");
+    let left = all.as_array().unwrap().iter().filter(|one| one["Name"].as_str().unwrap().contains(&path)).count();
+    assert_eq!(left, 0, "no session is left behind: {all}");
+}
+
+#[test]
+fn members_that_the_token_may_not_see_are_warned_of() {
+    let path = unique("party");
+    let party = |rules: &str| {
+        let options = json!({"path": path, "token": token(rules)});
+        support::module("consul_party_info", options).at(&guarded().address()).run().ok()
+    };
+    let blind = party("");
+    assert!(blind["warnings"][0].as_str().unwrap().contains("may not read"), "{blind}");
+    let seen = party(&format!(r#"key_prefix "{path}/" {{ policy = "read" }}"#));
+    assert_eq!((&seen["members"], &seen["warnings"]), (&json!([]), &Value::Null));
+}

@@ -22,8 +22,8 @@ mod spec;
 use std::io::{BufWriter, Write};
 
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use call::Call;
