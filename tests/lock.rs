@@ -160,3 +160,22 @@ fn no_session_is_left_behind() {
     drop(dropped);
     assert_eq!(Agent::shared().sessions(&name).len(), 0);
 }
+
+#[test]
+fn two_threads_do_not_take_one_hold_of_their_session_for_two() {
+    let (client, key) = (client(), unique("lock/claimed"));
+    let (ours, other) = (session(&client), session(&client));
+    let (one, two) = (Lock::new(&ours, &key).unwrap(), Lock::new(&ours, &key).unwrap());
+    let guard = one.try_acquire().unwrap().expect("it is free");
+    assert!(matches!(two.try_acquire(), Err(Error::Claimed { .. })));
+    assert!(matches!(two.acquire_within(Duration::from_secs(1)), Err(Error::Claimed { .. })));
+    guard.release().unwrap();
+    let guard = two.try_acquire().unwrap().expect("it was released");
+    drop(guard);
+    // Nor while one of them waits; behind that, the other may.
+    let held = Lock::new(&other, &key).unwrap();
+    let guard = held.acquire().unwrap();
+    assert!(one.acquire_within(Duration::from_millis(20)).unwrap().is_none());
+    guard.release().unwrap();
+    two.acquire().unwrap().release().unwrap();
+}

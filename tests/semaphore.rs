@@ -241,3 +241,15 @@ fn the_real_consul_lock_counts_us_and_we_count_it() {
     two.acquire().unwrap().release().unwrap();
     first.release().unwrap();
 }
+
+#[test]
+fn two_threads_do_not_take_one_permit_of_their_session_for_two() {
+    let (client, path) = (client(), unique("semaphore/claimed"));
+    let ours = session(&client);
+    let (one, two) = (Semaphore::new(&ours, &path, 2).unwrap(), Semaphore::new(&ours, &path, 2).unwrap());
+    let permit = one.try_acquire().unwrap().expect("it is free");
+    assert!(matches!(two.try_acquire(), Err(Error::Claimed { .. })));
+    assert!(matches!(two.acquire(), Err(Error::Claimed { .. })));
+    permit.release().unwrap();
+    two.acquire().unwrap().release().unwrap();
+}

@@ -33,7 +33,7 @@ use super::{Cancel, Error, Limits, Lost, Session, Waiter, Why};
 pub const BARRIER_FLAGS: u64 = 0x6c69_6374_6f72_0002;
 
 const BARRIER: Kind =
-    Kind { flags: BARRIER_FLAGS, what: "a place at a barrier", or_plain: false, stamp: super::stamped };
+    Kind { flags: BARRIER_FLAGS, what: "a place at a barrier", or_plain: false, again: true, stamp: super::stamped };
 
 /// The key that says that the barrier is open. It bears the round: those who came before it was made.
 const READY: &str = ".ready";

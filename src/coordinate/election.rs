@@ -33,7 +33,7 @@ use super::lock::Lock;
 use super::{Cancel, Error, LOCK_FLAGS, Lost, Session, stamped};
 
 /// The keys of elections are HashiCorp's locks. Go's `consulapi` gives its keys no flags.
-const ELECTION: Kind = Kind { flags: LOCK_FLAGS, what: "an election", or_plain: true, stamp: stamped };
+const ELECTION: Kind = Kind { flags: LOCK_FLAGS, what: "an election", or_plain: true, again: false, stamp: stamped };
 
 /// An election: a key, and where it is.
 ///

@@ -31,6 +31,12 @@ pub enum Error {
         /// The flags that it would have.
         expected: u64,
     },
+    /// The session has it already, or waits for it, elsewhere in this program: one hold must not be taken for two.
+    #[error("this session holds {key:?} already, or waits for it: give each holder a session of its own")]
+    Claimed {
+        /// The key.
+        key: String,
+    },
     /// Others count another number of permits.
     #[error(
         "semaphore {path:?} is for {ours} here, and for {theirs} in Consul: agree on one number, or change that one with \

@@ -13,12 +13,15 @@ pub(super) struct Kind {
     pub what: &'static str,
     /// Whether a key without flags counts, if it is held or was: programs that know no flags lock keys so.
     pub or_plain: bool,
+    /// Whether a session that has such a key may take it again, as the same hold. Else two threads could take one hold for two.
+    pub again: bool,
     /// Makes the value that is written when the key is taken out of the one that was given.
     pub stamp: fn(&[u8]) -> Vec<u8>,
 }
 
 /// HashiCorp's locks.
-pub(super) const LOCK: Kind = Kind { flags: LOCK_FLAGS, what: "a lock", or_plain: false, stamp: <[u8]>::to_vec };
+pub(super) const LOCK: Kind =
+    Kind { flags: LOCK_FLAGS, what: "a lock", or_plain: false, again: false, stamp: <[u8]>::to_vec };
 
 impl Kind {
     /// Whether `pair` is such a key. A plain write sets `LockIndex` back to 0, so that data which was never locked, or was

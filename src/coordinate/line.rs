@@ -17,7 +17,7 @@ use super::{Error, Limits, Session, Waiter};
 pub const LINE_FLAGS: u64 = 0x6c69_6374_6f72_0003;
 
 pub(super) const LINE: Kind =
-    Kind { flags: LINE_FLAGS, what: "a place in line", or_plain: false, stamp: super::stamped };
+    Kind { flags: LINE_FLAGS, what: "a place in line", or_plain: false, again: true, stamp: super::stamped };
 
 /// A place in line. Dropping it leaves.
 #[derive(Debug)]

@@ -16,7 +16,8 @@
 //! - A restored snapshot of Consul moves indexes back, and with them tokens.
 //!
 //! # Errors
-//! [`Error::Conflict`] where the key is something else, [`Error::SessionLost`] where the session ends while it waits.
+//! [`Error::Conflict`] where the key is something else, [`Error::SessionLost`] where the session ends while it waits,
+//! [`Error::Claimed`] where the same session holds it, or waits for it, elsewhere in this program.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -120,7 +121,24 @@ impl<'s> Lock<'s> {
 
     /// Takes the lock if nobody has it, and tells its token.
     pub(super) fn try_token(&self) -> Result<Option<u64>, Error> {
+        self.claimed(|| self.try_now())
+    }
+
+    /// Does what may take the lock, as the only one of this session who does.
+    fn claimed(&self, take: impl FnOnce() -> Result<Option<u64>, Error>) -> Result<Option<u64>, Error> {
         self.session.check()?;
+        if self.kind.again {
+            return take();
+        }
+        let claim = self.session.claim(&self.key)?;
+        let token = take()?;
+        if token.is_some() {
+            claim.keep();
+        }
+        Ok(token)
+    }
+
+    fn try_now(&self) -> Result<Option<u64>, Error> {
         let turn = if self.fair { Some(Turn::join(self.session, &self.key)?) } else { None };
         if !turn.as_ref().map_or(Ok(true), Turn::is_first)? {
             return Ok(None);
@@ -173,9 +191,12 @@ impl<'s> Lock<'s> {
     /// Waits for the lock, and tells its token.
     pub(super) fn token_or(&self, timeout: Option<Duration>, cancel: Option<&Cancel>) -> Result<Option<u64>, Error> {
         let limits = Limits::new(Some(self.session), timeout, cancel);
-        self.session.check()?;
+        self.claimed(|| self.wait(&limits))
+    }
+
+    fn wait(&self, limits: &Limits<'_>) -> Result<Option<u64>, Error> {
         let turn = if self.fair { Some(Turn::join(self.session, &self.key)?) } else { None };
-        if !turn.as_ref().map_or(Ok(true), |turn| turn.wait(&limits))? {
+        if !turn.as_ref().map_or(Ok(true), |turn| turn.wait(limits))? {
             return Ok(None);
         }
         if let Some(token) = self.try_free()? {
@@ -278,6 +299,7 @@ impl<'s> Lock<'s> {
     fn give_up(&self, lost: &Lost, operations: &[Operation]) -> Result<u64, Error> {
         let before = lost.why();
         lost.end(Why::Released);
+        self.session.unclaim(&self.key);
         match self.session.client().txn().once(operations, self.session.query()) {
             Ok(pairs) => Ok(pairs.last().map_or(0, |pair| pair.modify_index)),
             Err(TxnError::Failed { source, .. }) => Err(source.into()),

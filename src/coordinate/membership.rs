@@ -33,7 +33,8 @@ use super::{Cancel, Error, Limits, Lost, Session, SessionOptions, Waiter, stampe
 /// The flags of members' keys: what tells them from any other. The letters "lictor" and a number.
 pub const MEMBER_FLAGS: u64 = 0x6c69_6374_6f72_0001;
 
-const MEMBER: Kind = Kind { flags: MEMBER_FLAGS, what: "a member's place", or_plain: true, stamp: stamped };
+const MEMBER: Kind =
+    Kind { flags: MEMBER_FLAGS, what: "a member's place", or_plain: true, again: true, stamp: stamped };
 
 /// A party: those who are there, below a path.
 ///

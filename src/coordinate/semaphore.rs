@@ -22,7 +22,8 @@
 //!
 //! # Errors
 //! [`Error::Conflict`] where the key is something else, such as a lock; [`Error::Limit`]; [`Error::Damaged`] where `.lock`
-//! cannot be read; [`Error::SessionLost`] where the session ends while it waits.
+//! cannot be read; [`Error::SessionLost`] where the session ends while it waits; [`Error::Claimed`] where the same session has a
+//! permit, or waits for one, elsewhere in this program.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -42,7 +43,7 @@ use super::{Cancel, Error, Limits, Session, Waiter, stamped, wait};
 pub const SEMAPHORE_FLAGS: u64 = 0xe0f6_9a2b_aa41_4de0;
 
 pub(super) const SEMAPHORE: Kind =
-    Kind { flags: SEMAPHORE_FLAGS, what: "a semaphore", or_plain: false, stamp: stamped };
+    Kind { flags: SEMAPHORE_FLAGS, what: "a semaphore", or_plain: false, again: false, stamp: stamped };
 
 /// A semaphore below a path.
 #[derive(Debug)]
@@ -121,6 +122,7 @@ impl<'s> Semaphore<'s> {
     /// See [`Error`].
     pub fn try_acquire(&self) -> Result<Option<Permit<'_>>, Error> {
         self.session.check()?;
+        let claim = self.session.claim(&self.key())?;
         let turn = if self.fair { Some(Turn::join(self.session, &self.table_key())?) } else { None };
         if turn.as_ref().map_or(Ok(true), Turn::is_first)? {
             loop {
@@ -128,7 +130,10 @@ impl<'s> Semaphore<'s> {
                     self.session.client().kv().recurse(&self.folder, &self.session.query().consistent())?;
                 let table = Table::read(&self.folder, &pairs)?;
                 match self.try_with(&table)? {
-                    Try::Held(token) => return Ok(Some(self.permit(token, &table))),
+                    Try::Held(token) => {
+                        claim.keep();
+                        return Ok(Some(self.permit(token, &table)));
+                    }
                     Try::Busy | Try::Barred => return Ok(None),
                     Try::Moved => {}
                 }
@@ -156,6 +161,7 @@ impl<'s> Semaphore<'s> {
     pub fn acquire_or(&self, timeout: Option<Duration>, cancel: Option<&Cancel>) -> Result<Option<Permit<'_>>, Error> {
         let limits = Limits::new(Some(self.session), timeout, cancel);
         self.session.check()?;
+        let claim = self.session.claim(&self.key())?;
         let turn = if self.fair { Some(Turn::join(self.session, &self.table_key())?) } else { None };
         if !turn.as_ref().map_or(Ok(true), |turn| turn.wait(&limits))? {
             return Ok(None);
@@ -164,6 +170,7 @@ impl<'s> Semaphore<'s> {
         while let Some(pairs) = limits.next(&waiter)? {
             let table = Table::read(&self.folder, &pairs)?;
             if let Try::Held(token) = self.try_with(&table)? {
+                claim.keep();
                 return Ok(Some(self.permit(token, &table)));
             }
         }
@@ -205,6 +212,7 @@ impl<'s> Semaphore<'s> {
     fn give_up(&self, lost: &Lost, delete: bool) -> Result<(), Error> {
         let before = lost.why();
         lost.end(Why::Released);
+        self.session.unclaim(&self.key());
         let over = |why| Error::SessionLost { session: self.session.id().to_owned(), why };
         let (client, query) = (self.session.client(), self.session.query());
         match give_up(client, query, &self.folder, self.session.id(), delete)? {

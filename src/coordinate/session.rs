@@ -18,6 +18,7 @@
 //! [`Error::Consul`] where the session cannot be made. A session that is lost is no error by itself: ask
 //! [`Session::check`].
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -97,6 +98,14 @@ pub struct Session {
     lease: Arc<Lease>,
     stop: Mutex<Option<Sender<()>>>,
     renewer: Mutex<Option<JoinHandle<()>>>,
+    /// The keys that are held with it, or waited for.
+    claims: Mutex<BTreeSet<String>>,
+}
+
+/// A key that one holder has to itself, of those who share a session. Dropping it lets another one try.
+pub(super) struct Claim<'s> {
+    session: &'s Session,
+    key: String,
 }
 
 impl SessionOptions {
@@ -156,7 +165,15 @@ impl Session {
         let renewals = Renewals { client: client.clone(), query: query.clone(), id: id.clone(), lease: lease.clone() };
         let renewer = ttl.map(|ttl| std::thread::spawn(move || renewals.run(ttl, start, &stopped)));
         let (client, query) = (client.clone(), query.clone());
-        Ok(Self { client, query, id, lease, stop: Mutex::new(Some(stop)), renewer: Mutex::new(renewer) })
+        Ok(Self {
+            client,
+            query,
+            id,
+            lease,
+            stop: Mutex::new(Some(stop)),
+            renewer: Mutex::new(renewer),
+            claims: Mutex::default(),
+        })
     }
 
     /// Leaves it behind: it lives on, and from now on nobody here renews it.
@@ -215,6 +232,21 @@ impl Session {
         }
     }
 
+    /// Claims `key` for one holder.
+    pub(super) fn claim(&self, key: &str) -> Result<Claim<'_>, Error> {
+        let key = key.to_owned();
+        if self.claims.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
+            Ok(Claim { session: self, key })
+        } else {
+            Err(Error::Claimed { key })
+        }
+    }
+
+    /// Gives a claim back that was kept.
+    pub(super) fn unclaim(&self, key: &str) {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
     /// Ends it. What it still holds is released or deleted, and barred for its lock-delay: release locks first.
     ///
     /// # Errors
@@ -229,6 +261,19 @@ impl Session {
         }
         self.lease.end(Why::Released);
         Ok(self.client.session().destroy(&self.id, &self.query)?)
+    }
+}
+
+impl Claim<'_> {
+    /// Keeps it until the session is told otherwise.
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.session.unclaim(&self.key);
     }
 }
 
