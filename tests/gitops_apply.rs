@@ -435,7 +435,7 @@ fn a_token_that_may_read_but_not_write() {
         token(&format!(r#"{read} key_prefix "lictor/" {{ policy = "write" }} session "node1" {{ policy = "write" }}"#));
     let lab = lab.env("CONSUL_HTTP_TOKEN", &books);
     let said = lab.run("apply s.yaml --yes");
-    assert!(said.code == Some(1) && said.stderr.contains("nothing was changed"), "{said}");
+    assert!(said.code == Some(1) && said.stderr.contains("no object was changed"), "{said}");
     assert!(
         said.stderr.contains("service node1/web") && said.stderr.contains("hint: the token needs `service"),
         "{said}"

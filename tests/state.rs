@@ -262,7 +262,7 @@ fn what_is_anothers_or_nobodys_is_refused_and_not_a_byte_changes() {
     let before = (world(agent, &name), agent.tree(&format!("{name}/")));
     let error = apply(&client, &wish, &StatePolicy::default()).unwrap_err();
     let said = message(&error);
-    assert!(said.starts_with("nothing was changed") && said.contains(&other), "{said}");
+    assert!(said.starts_with("no object was changed") && said.contains(&other), "{said}");
     assert!(said.contains(&format!("{name}/nobodys")), "{said}");
     assert_eq!((world(agent, &name), agent.tree(&format!("{name}/"))), before);
     let adopt = StatePolicy { adopt: Adopt::All, ..StatePolicy::default() };
@@ -599,7 +599,7 @@ fn a_token_that_may_read_but_not_write_is_told_what_it_lacks() {
     let no_record = r#"key_prefix "" { policy = "read" } key_prefix "lictor/locks/" { policy = "write" }
         session "node1" { policy = "write" }"#;
     let error = apply(&restricted(no_record), &wish, &StatePolicy::default()).unwrap_err();
-    assert!(message(&error).starts_with("nothing was changed"), "{}", message(&error));
+    assert!(message(&error).starts_with("no object was changed"), "{}", message(&error));
     assert!(message(&error).contains("lictor/owners/") && message(&error).contains("Permission denied"));
     let error = apply(&restricted(&format!("{read} {BOOKS}")), &wish, &StatePolicy::default()).unwrap_err();
     assert!(message(&error).contains(&format!("key {name}/a")), "{}", message(&error));
@@ -727,7 +727,7 @@ fn a_service_on_a_node_with_another_agent_is_registered_there() {
         "CheckID": "serfHealth", "Name": "Serf Health Status", "Status": "passing"}}),
     );
     let error = apply(&client, &desired(&name, [service_on(own, &name, 1)]), &StatePolicy::default()).unwrap_err();
-    assert!(message(&error).starts_with("nothing was changed"), "{}", message(&error));
+    assert!(message(&error).starts_with("no object was changed"), "{}", message(&error));
     assert!(message(&error).contains("'node3'") && message(&error).contains("'node2'"), "{}", message(&error));
     apply(&client, &desired(&name, []), &pruning()).unwrap();
     assert_eq!(other.get("/v1/agent/services"), json!({}));

@@ -19,6 +19,8 @@ pub struct AppliedDocument<'a> {
     pub done: Vec<String>,
     /// The objects of which something, or everything, was not done, or of which that is not known.
     pub not_done: Vec<String>,
+    /// Those of them of which something was done, or may have been.
+    pub begun: Vec<String>,
     /// What somebody should know.
     pub warnings: Vec<String>,
     /// Why it stopped.
@@ -30,12 +32,14 @@ impl<'a> AppliedDocument<'a> {
     /// Of `plan`, which was carried out, or was not.
     pub fn new(plan: &'a PlanDocument, applied: Result<&StateReport, &StateError>) -> Self {
         let names = |ids: &[ObjectId]| ids.iter().map(ToString::to_string).collect();
-        let empty = Self { plan, done: Vec::new(), not_done: Vec::new(), warnings: Vec::new(), error: None };
+        let empty =
+            Self { plan, done: Vec::new(), not_done: Vec::new(), begun: Vec::new(), warnings: Vec::new(), error: None };
         match applied {
             Ok(report) => Self { done: names(&report.done), warnings: report.warnings.clone(), ..empty },
             Err(error) => Self {
                 done: names(&error.done),
                 not_done: names(&error.not_done),
+                begun: names(&error.begun),
                 error: Some(error.to_string()),
                 ..empty
             },
@@ -55,7 +59,10 @@ pub fn applied(plan: &PlanDocument, applied: Result<&StateReport, &StateError>) 
         }
         Err(error) => {
             let done = error.done.iter().map(|id| format!("  done:     {}\n", printable(&id.to_string())));
-            let rest = error.not_done.iter().map(|id| format!("  not done: {}\n", printable(&id.to_string())));
+            let rest = error.not_done.iter().map(|id| {
+                let how = if error.begun.contains(id) { "in part: " } else { "not done:" };
+                format!("  {how} {}\n", printable(&id.to_string()))
+            });
             format!("{RED}Stopped{RED:#}:\n{}", done.chain(rest).collect::<String>())
         }
     }

@@ -176,6 +176,6 @@ pub(super) fn stopped(error: StateError) -> Failure {
     let names = |ids: &[ObjectId]| ids.iter().map(ToString::to_string).collect();
     let details = Details { done: names(&error.done), not_done: names(&error.not_done), ..Details::default() };
     let how_far = error.how_far();
-    let changed = !error.done.is_empty();
+    let changed = error.wrote();
     Failure::from(*error.source).preceded_by(&how_far).with(changed, details)
 }

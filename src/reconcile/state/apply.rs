@@ -36,6 +36,8 @@ pub(super) struct Work<'a> {
 struct State {
     /// How many changes of an object are still to be made.
     open: BTreeMap<ObjectId, usize>,
+    /// Objects of which something was done, or may have been, but not everything.
+    begun: BTreeSet<ObjectId>,
     created: BTreeMap<ObjectId, SessionId>,
 }
 
@@ -73,7 +75,10 @@ pub(super) fn apply(
     let done: BTreeSet<ObjectId> = work.done().into_iter().collect();
     let settled = inventory::write(run.client, lock, &standing, &plan.settled(desired, claims, &done));
     match outcome.and_then(|()| settled.map(drop)) {
-        Err(source) => Err(StateError { done: work.done(), not_done: work.open(), source: Box::new(source) }),
+        Err(source) => {
+            let begun = work.with(|state| std::mem::take(&mut state.begun)).into_iter().collect();
+            Err(StateError { done: work.done(), not_done: work.open(), begun, source: Box::new(source) })
+        }
         Ok(()) => Ok(StateReport {
             done: work.done(),
             warnings: warnings(plan),
@@ -143,23 +148,46 @@ impl<'a> Work<'a> {
     /// Notes that a change was made.
     pub fn finished(&self, change: &StateChange) {
         self.with(|state| {
-            if let Some(open) = state.open.get_mut(&change.id) {
-                *open = open.saturating_sub(1);
+            let Some(open) = state.open.get_mut(&change.id) else { return };
+            *open = open.saturating_sub(1);
+            if *open > 0 {
+                state.begun.insert(change.id.clone());
+            } else {
+                state.begun.remove(&change.id);
             }
         });
         (self.progress)(change);
+    }
+
+    /// Notes that something of an object was done, or may have been.
+    pub fn begun(&self, id: &ObjectId) {
+        self.with(|state| state.begun.insert(id.clone()));
+    }
+
+    /// Names the object that an error is about, and notes where something of it may have been done all the same.
+    pub fn failed(&self, id: &ObjectId, source: impl Into<Error>) -> Error {
+        let source = source.into();
+        if source.wrote() || source.leaves_open() {
+            self.begun(id);
+        }
+        about(id, source)
+    }
+
+    /// Notes that the session of a change was created.
+    pub fn created(&self, id: &ObjectId, session: SessionId) {
+        self.with(|state| {
+            state.begun.insert(id.clone());
+            state.created.insert(id.clone(), session);
+        });
     }
 
     /// Notes that a change which was made did not last.
     pub fn undone(&self, id: &ObjectId) {
         self.with(|state| {
             *state.open.entry(id.clone()).or_default() += 1;
+            state.begun.remove(id);
             state.created.remove(id);
         });
-    }
-
-    pub fn created(&self, id: &ObjectId, session: SessionId) {
-        self.with(|state| state.created.insert(id.clone(), session));
     }
 
     pub fn created_of(&self, id: &ObjectId) -> Option<SessionId> {

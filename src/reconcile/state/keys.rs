@@ -100,7 +100,7 @@ fn send<'a>(work: &Work<'_>, queue: &Queue<'a>, mut batch: Vec<Unit<'a>>) -> Res
         if let [unit] = batch.as_slice()
             && unit.size + MARGIN > Txn::MAX_BODY
         {
-            return alone(work, unit).map_err(|error| about(&unit.change.id, error));
+            return alone(work, unit).map_err(|error| work.failed(&unit.change.id, error));
         }
         match work.run.client.txn().once(&operations, work.run.query) {
             Ok(_) => {
@@ -114,6 +114,9 @@ fn send<'a>(work: &Work<'_>, queue: &Queue<'a>, mut batch: Vec<Unit<'a>>) -> Res
                 batch = rest;
             }
             Err(TxnError::Failed { source, .. }) => {
+                if source.leaves_open() {
+                    batch.iter().for_each(|unit| work.begun(&unit.change.id));
+                }
                 return Err(match batch.as_slice() {
                     [] => Error::Consul(source),
                     [unit] => about(&unit.change.id, source),
@@ -210,6 +213,9 @@ fn alone(work: &Work<'_>, unit: &Unit<'_>) -> Result<(), Error> {
                 Some(from) => put(after, Condition::Release(from.as_str().to_owned()))?,
                 None => true,
             };
+            if released && from.is_some() {
+                work.begun(&unit.change.id);
+            }
             released && put(after, Condition::Acquire(session))?
         }
     };

@@ -7,7 +7,7 @@ use crate::object::{ExternalNode, ObjectId, ObservedNode};
 use crate::plan::service::ServiceChange;
 use crate::plan::state::{NodeChange, StateChange, Step};
 
-use super::apply::{Work, about};
+use super::apply::Work;
 use super::observe::Places;
 use super::{Error, parallel};
 use crate::reconcile::service::{Seen, ServiceReconciler};
@@ -85,7 +85,8 @@ pub(super) fn register(work: &Work<'_>, reach: &Reach) -> Result<(), Error> {
         let (Some(at), Some(place)) = (at, reach.get(node)) else { continue };
         if written.insert(node) {
             work.go_on()?;
-            place.reconciler(work).register_node(&at.after).map_err(|error| about(&change.id, error))?;
+            place.reconciler(work).register_node(&at.after).map_err(|error| work.failed(&change.id, error))?;
+            work.begun(&change.id);
         }
     }
     let todo: Vec<_> = changes(work).filter(|(.., step)| !is_end(*step)).collect();
@@ -96,7 +97,7 @@ pub(super) fn register(work: &Work<'_>, reach: &Reach) -> Result<(), Error> {
             work.go_on()?;
             let owner = Some(work.desired.owner.as_str());
             let registered = place.reconciler(work).register(after, &place.seen.checks_of(id), None, owner);
-            registered.map_err(|error| about(&change.id, error))?;
+            registered.map_err(|error| work.failed(&change.id, error))?;
         }
         work.finished(change);
         Ok::<_, Error>(())
@@ -114,7 +115,7 @@ pub(super) fn deregister(work: &Work<'_>, reach: &Reach) -> Result<(), Error> {
     let (_, failed) = parallel::each(&todo, work.run.parallelism, |(change, node, id, ..)| {
         if let Some(place) = reach.get(*node) {
             work.go_on()?;
-            place.reconciler(work).deregister(id).map_err(|error| about(&change.id, error))?;
+            place.reconciler(work).deregister(id).map_err(|error| work.failed(&change.id, error))?;
         }
         work.finished(change);
         Ok::<_, Error>(())

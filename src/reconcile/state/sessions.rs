@@ -61,7 +61,7 @@ pub(super) fn create(work: &Work<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let (_, failed) = parallel::each(&creates, work.run.parallelism, |(change, after)| {
-        let id = create_one(work, after).map_err(|error| about(&change.id, error))?;
+        let id = create_one(work, after).map_err(|error| work.failed(&change.id, error))?;
         work.created(&change.id, id);
         if matches!(change.step, Step::Session(Change::Create { .. })) {
             work.finished(change);
@@ -134,7 +134,7 @@ pub(super) fn destroy(work: &Work<'_>) -> Result<(), Error> {
             .client
             .session()
             .destroy(before.id.as_str(), work.run.query)
-            .map_err(|error| about(&change.id, error))?;
+            .map_err(|error| work.failed(&change.id, error))?;
         work.finished(change);
         Ok::<_, Error>(())
     });
