@@ -18,7 +18,7 @@ use super::{ask, refused, show, stop, wish};
 use crate::consul::{Client, Query};
 use crate::duration::ConsulDuration;
 use crate::object::{DesiredState, Place, Refused};
-use crate::plan::state::StatePolicy;
+use crate::plan::state::{Refusal, StatePolicy};
 use crate::reconcile::{OwnerLock, Planned, StateError, StateReconciler, StateReport};
 use crate::render::{self, AppliedDocument, PlanDocument};
 
@@ -152,27 +152,52 @@ enum Outcome {
     /// There was nothing to do.
     Nothing(Box<Planned>),
     /// It was refused.
-    Refused,
+    Refused(Box<RefusedPlan>),
     /// It was applied.
     Applied,
+}
+
+/// A plan that was refused.
+#[derive(Debug)]
+pub(super) struct RefusedPlan {
+    document: PlanDocument,
+    refusals: Vec<Refusal>,
+    show: Show,
+}
+
+impl RefusedPlan {
+    /// Whether it was refused for the same reasons as `other`; what else it would do does not count.
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.document.refused == other.document.refused
+    }
+
+    /// Prints it, with its hints on standard error.
+    pub fn print(&self) -> Result<(), CliError> {
+        self.show.plan(&self.document)?;
+        refused::print_hints(&self.refusals);
+        Ok(())
+    }
 }
 
 impl Work<'_> {
     /// Plans, shows, asks, applies.
     pub fn apply(&self, desired: &DesiredState) -> Result<ExitCode, CliError> {
         // Not dropped, as what is desired.
-        Ok(match *ManuallyDrop::new(self.attempt(desired, true)?) {
-            Outcome::Refused => ExitCode::from(REFUSED),
+        Ok(match &*ManuallyDrop::new(self.attempt(desired, true)?) {
+            Outcome::Refused(refused) => {
+                refused.print()?;
+                ExitCode::from(REFUSED)
+            }
             Outcome::Nothing(_) | Outcome::Applied => ExitCode::SUCCESS,
         })
     }
 
-    /// One round of many: where there is nothing to do, nothing is printed.
+    /// One round of many: where there is nothing to do, nothing is printed; nor is what was refused, yet.
     fn round(&self, desired: &DesiredState) -> Result<Round, CliError> {
         Ok(match self.attempt(desired, false)? {
             Outcome::Nothing(planned) => Round::Settled(planned.renewals(desired)),
             Outcome::Applied => Round::Applied,
-            Outcome::Refused => Round::Refused,
+            Outcome::Refused(refused) => Round::Refused(refused),
         })
     }
 
@@ -181,9 +206,7 @@ impl Work<'_> {
         let planned = self.plan(desired)?;
         let document = self.document(&planned, desired)?;
         if !document.refused.is_empty() {
-            self.print(&document, None)?;
-            refused::print_hints(&planned.plan.refusals);
-            return Ok(Outcome::Refused);
+            return Ok(self.refused(document, planned));
         }
         if !planned.has_work(desired) {
             if print_nothing {
@@ -206,9 +229,7 @@ impl Work<'_> {
         let planned = self.plan(desired)?;
         let document = self.document(&planned, desired)?;
         if !document.refused.is_empty() {
-            self.print(&document, None)?;
-            refused::print_hints(&planned.plan.refusals);
-            return Ok(Outcome::Refused);
+            return Ok(self.refused(document, planned));
         }
         if self.show.format == Format::Text {
             self.show.plan(&document)?;
@@ -221,6 +242,10 @@ impl Work<'_> {
         progress.finish();
         self.print(&document, Some(&applied))?;
         applied.map(|_| Outcome::Applied).map_err(|error| CliError::State(Box::new(error)))
+    }
+
+    fn refused(&self, document: PlanDocument, planned: Planned) -> Outcome {
+        Outcome::Refused(Box::new(RefusedPlan { document, refusals: planned.plan.refusals, show: self.show }))
     }
 
     fn plan(&self, desired: &DesiredState) -> Result<Planned, CliError> {

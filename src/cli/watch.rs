@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::apply::RefusedPlan;
 use super::error::CliError;
 use super::renew::Renewer;
 use super::stop::{self, STOP};
@@ -32,8 +33,8 @@ pub(super) enum Round {
     Settled(Vec<(SessionId, Duration)>),
     /// Something was written, so that another look is due.
     Applied,
-    /// It was refused.
-    Refused,
+    /// It was refused, which nobody was told so far.
+    Refused(Box<RefusedPlan>),
 }
 
 /// When there is to be another round.
@@ -47,8 +48,9 @@ pub(super) struct When {
 
 /// Reconciles until a signal comes. `read` reads the specs, each time anew: what is committed meanwhile counts.
 ///
-/// A round that fails or is refused says so on standard error, once for the same failure. After one the next round comes
-/// by itself: soon where it is the specs that are wrong, else later and later. The sessions of the last round that found all as declared are kept alive meanwhile.
+/// A round that fails says so on standard error, and one that is refused prints its plan: once for the same failure, and
+/// for the same reasons. After a failure the next round comes by itself: soon where it is the specs that are wrong, else
+/// later and later. The sessions of the last round that found all as declared are kept alive meanwhile.
 pub(super) fn run(
     run: &StateReconciler<'_>,
     read: &dyn Fn() -> Result<DesiredState, CliError>,
@@ -61,7 +63,7 @@ pub(super) fn run(
     let mut pause = FIRST_PAUSE;
     let mut allowance = Allowance::new(Instant::now());
     let mut just_applied = false;
-    let mut told = None;
+    let (mut told, mut refused) = (None, None);
     while !STOP.load(Ordering::Relaxed) {
         let done = read().and_then(|desired| {
             if when.watch && !watcher.as_ref().is_some_and(|watcher| watcher.fits(&desired)) {
@@ -71,6 +73,7 @@ pub(super) fn run(
         });
         let applied = matches!(done, Ok(Round::Applied));
         told = told.filter(|_| done.is_err());
+        refused = refused.filter(|_| matches!(done, Ok(Round::Refused(_))));
         let until = match done {
             // Where even the second look finds something to do, it does not last.
             Ok(Round::Applied) if !just_applied => Some(Instant::now() + allowance.take(Instant::now())),
@@ -80,7 +83,14 @@ pub(super) fn run(
                 pause = FIRST_PAUSE;
                 when.interval.map(|interval| Instant::now() + interval)
             }
-            Ok(Round::Refused) => when.interval.map(|interval| Instant::now() + interval),
+            Ok(Round::Refused(now)) => {
+                let known = refused.is_some_and(|before: Box<RefusedPlan>| before.is_like(&now));
+                if !known && let Err(error) = now.print() {
+                    let _ = error.report();
+                }
+                refused = Some(now);
+                when.interval.map(|interval| Instant::now() + interval)
+            }
             Err(error) => {
                 let faults = matches!(error, CliError::Faults(_));
                 let failure = Some(format!("{error:?}"));
