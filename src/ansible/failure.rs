@@ -200,6 +200,7 @@ fn reason(error: &reconcile::Error) -> Reason {
             TxnError::Failed { .. } => Reason::Consul,
         },
         E::Service(UnsafeService::HasAgent { .. }) => Reason::HasAgent,
+        E::Service(UnsafeService::IdTaken { .. }) => Reason::Refused,
         E::Service(UnsafeService::CheckTaken { .. }) => Reason::CheckTaken,
         E::Service(UnsafeService::NeedsAddress { .. }) => Reason::NotFound,
         E::Held { .. } | E::LockDelay { .. } => Reason::Busy,

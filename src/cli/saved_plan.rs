@@ -14,10 +14,7 @@ use crate::object::DesiredState;
 use crate::plan::state::StatePolicy;
 use crate::render::{ChangeDocument, PlanDocument};
 use crate::source::ValueFiles;
-use crate::spec;
-
-/// What tells a saved plan from a spec, which is JSON too at times.
-const FORMAT: &str = "lictor-plan";
+use crate::spec::{self, SAVED_PLAN};
 
 /// The version of this format. One that is newer is refused.
 const VERSION: u32 = 1;
@@ -55,7 +52,7 @@ impl SavedPlan {
         plan: PlanDocument,
     ) -> Self {
         let (format, digest, policy, spec) =
-            (FORMAT.to_owned(), String::new(), policy.clone(), spec::document(desired));
+            (SAVED_PLAN.to_owned(), String::new(), policy.clone(), spec::document(desired));
         let bare = Self { format, version: VERSION, digest, cluster, record, policy, spec, plan };
         Self { digest: bare.digest(), ..bare }
     }
@@ -121,7 +118,8 @@ impl SavedPlan {
         }
         let mut start = Vec::new();
         let read = fs::File::open(file).and_then(|file| file.take(256).read_to_end(&mut start));
-        read.is_ok() && String::from_utf8_lossy(&start).contains(&format!("\"{FORMAT}\""))
+        let start: String = String::from_utf8_lossy(&start).chars().filter(|c| !c.is_whitespace()).collect();
+        read.is_ok() && start.contains(&format!("\"format\":\"{SAVED_PLAN}\""))
     }
 
     /// What is declared. Variables and files are read again.

@@ -18,7 +18,7 @@ pub use session::{
     validate_name, validate_path_name,
 };
 pub use state::{
-    At, Claims, Declared, DesiredState, NodeState, Object, ObjectId, ObservedState, Place, Record, Secret,
+    At, Claims, Declared, DesiredState, NodeState, OWN_KEYS, Object, ObjectId, ObservedState, Place, Record, Secret,
     validate_owner,
 };
 

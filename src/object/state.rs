@@ -11,6 +11,9 @@ use super::{
     Session, SessionId,
 };
 
+/// Below it are the keys that Lictor keeps for itself: the records and the locks of owners.
+pub const OWN_KEYS: &str = "lictor/";
+
 /// What an object is called within its place: two objects with one id are one and the same. As text, which is what
 /// people read and what records hold: `session NODE/NAME`, `service NODE/ID`, `key KEY`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,6 +132,8 @@ pub struct NodeState {
     pub node: Option<ObservedNode>,
     /// Its checks, and the id of the service that each is of; empty for the node itself.
     pub checks: BTreeMap<String, String>,
+    /// The ids of all its services, by what they are in lower case: the catalog tells them apart by that.
+    pub services: BTreeMap<String, String>,
 }
 
 /// Who has what, as the records in Consul say.

@@ -73,7 +73,14 @@ impl Error {
                  leave `node` out"
                     .to_owned(),
             ),
-            Self::Service(UnsafeService::NeedsAddress { .. }) => Some("give its `node_address`".to_owned()),
+            Self::Service(UnsafeService::NeedsAddress { .. }) => Some(
+                "check the node's name: `lictor catalog nodes` lists those that there are; one without an agent is made \
+                 where its `node_address` is given"
+                    .to_owned(),
+            ),
+            Self::Service(UnsafeService::IdTaken { .. }) => {
+                Some("write the id as it is there, or deregister that service first".to_owned())
+            }
             Self::Service(UnsafeService::CheckTaken { .. }) => Some("give the check another `id` or `name`".to_owned()),
             Self::Unsafe(UnsafePlan::LocksHeld { .. }) => {
                 Some("wait until the lock is free; or replace it all the same with `force`; or keep the session as it is: `on_drift` keep".to_owned())

@@ -1,5 +1,6 @@
 //! What all the texts declare, put together: one owner, one place, each object once.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::check::{Name, nearest, sound};
@@ -9,7 +10,7 @@ use super::scalar::Scalar;
 use super::shape::Shape;
 use super::tree::{self, Kind, Node, Span};
 use super::{Fault, Text, Values, key, service, session};
-use crate::object::{At, Declared, DesiredState, Object, ObjectId, Place, validate_owner};
+use crate::object::{At, Declared, DesiredState, OWN_KEYS, Object, ObjectId, Place, Session, validate_owner};
 
 /// What was read so far.
 #[derive(Default)]
@@ -19,6 +20,8 @@ pub(super) struct Gathered<'t> {
     head: Option<Vec<(&'static str, Option<String>, At)>>,
     /// Where each object is declared, by its id as Consul compares it.
     places: HashMap<ObjectId, At>,
+    /// Whose each check is, and where that is declared, by its node and its id as Consul compares them.
+    checks: HashMap<(String, String), (ObjectId, At)>,
     holders: Vec<Holder<'t>>,
     /// Names of sessions that have faults: keys that name them have none for that.
     broken: HashSet<String>,
@@ -60,6 +63,14 @@ impl<'t> Gathered<'t> {
             let message = format!("unknown version {version}: this lictor reads version {VERSION}");
             return page.fault(place(&root, "version"), message, Some("get a later lictor, or write version: 1"));
         }
+        if root.get("format").and_then(Node::text) == Some(SAVED_PLAN) {
+            let message = "a saved plan, which is no spec";
+            return page.fault(
+                span,
+                message,
+                Some("`lictor apply FILE` applies it; keep it out of the folder of the specs"),
+            );
+        }
         let [sessions, keys, services] = ["sessions", "keys", "services"].map(|field| take_items(&mut root, field));
         let mut wrong = Vec::new();
         let sound = sound(shape, Name::Of("the document"), &root, &mut wrong);
@@ -88,6 +99,7 @@ impl<'t> Gathered<'t> {
         }
         for item in &services {
             if let Some((id, declared)) = service::read(item, shape.items_of("services"), &defaults, page) {
+                self.note_taken_checks(&id, &declared, item, page);
                 self.add(id, declared, item.span, page);
             }
         }
@@ -130,21 +142,36 @@ impl<'t> Gathered<'t> {
     }
 
     fn add(&mut self, id: ObjectId, declared: Declared, span: Span, page: &mut Page<'_>) {
-        let compared = match &id {
-            ObjectId::Session { node, name } => {
-                ObjectId::Session { node: node.to_ascii_lowercase(), name: name.clone() }
-            }
-            ObjectId::Service { node, id } => {
-                ObjectId::Service { node: node.to_ascii_lowercase(), id: id.to_ascii_lowercase() }
-            }
-            ObjectId::Key(key) => ObjectId::Key(key.clone()),
-        };
+        if let Some(problem) = unfit(&id) {
+            return page.fault(span, problem, Some("take another"));
+        }
+        let compared = as_compared(&id);
         if let Some(first) = self.places.get(&compared) {
             let message = format!("{id} is declared twice: at {first} too");
             return page.fault(span, message, Some("take one of them away"));
         }
         self.places.insert(compared, declared.at.clone());
         self.state.objects.insert(id, declared);
+    }
+
+    /// Notes the checks of a service that are another one's of its node: each would take the other's place.
+    fn note_taken_checks(&mut self, id: &ObjectId, declared: &Declared, item: &Node<'_>, page: &mut Page<'_>) {
+        let (ObjectId::Service { node, .. }, Object::Service { spec, .. }) = (id, &declared.object) else { return };
+        let places = item.get("checks").map(Node::items).unwrap_or_default();
+        for (position, check) in spec.checks().unwrap_or_default().iter().enumerate() {
+            let Some(name) = &check.id else { continue };
+            let span = places.get(position).unwrap_or(item).span;
+            match self.checks.entry((node.to_ascii_lowercase(), name.to_ascii_lowercase())) {
+                Entry::Vacant(free) => drop(free.insert((id.clone(), page.at(span)))),
+                // The service itself is declared twice, which is told.
+                Entry::Occupied(taken) if as_compared(&taken.get().0) == as_compared(id) => {}
+                Entry::Occupied(taken) => {
+                    let (other, at) = taken.get();
+                    let message = format!("check {name:?} of {id} is one of {other} already: at {at}");
+                    page.fault(span, message, Some("give each its own `name` or `id`"));
+                }
+            }
+        }
     }
 
     /// Finds the sessions that keys name. Gives the state, or all faults in the order of the texts.
@@ -204,6 +231,36 @@ impl<'t> Gathered<'t> {
         Err(self.faults)
     }
 }
+
+/// Why an id is not to be declared, although Consul would take it.
+fn unfit(id: &ObjectId) -> Option<String> {
+    match id {
+        ObjectId::Session { node, .. } | ObjectId::Service { node, .. } if node.contains('/') => Some(format!(
+            "node is {node:?}: with a slash in it, nobody could tell where its name ends in the owner's record"
+        )),
+        ObjectId::Session { name, .. } if name.starts_with(Session::OWN_PREFIX) => {
+            Some(format!("name is {name:?}: Lictor's own sessions begin with {:?}", Session::OWN_PREFIX))
+        }
+        ObjectId::Key(key) if key.starts_with(OWN_KEYS) => {
+            Some(format!("key {key:?}: below {OWN_KEYS:?} Lictor keeps the owners' records and locks"))
+        }
+        _ => None,
+    }
+}
+
+/// An object's id as Consul compares it: it does not tell upper from lower case in nodes, and in ids of services.
+fn as_compared(id: &ObjectId) -> ObjectId {
+    match id {
+        ObjectId::Session { node, name } => ObjectId::Session { node: node.to_ascii_lowercase(), name: name.clone() },
+        ObjectId::Service { node, id } => {
+            ObjectId::Service { node: node.to_ascii_lowercase(), id: id.to_ascii_lowercase() }
+        }
+        ObjectId::Key(key) => ObjectId::Key(key.clone()),
+    }
+}
+
+/// What a plan that `lictor plan --out` saved has for its `format`.
+pub const SAVED_PLAN: &str = "lictor-plan";
 
 const EMPTY: &str = "write version: 1, owner: NAME, and sessions, keys or services; or take it away";
 

@@ -31,6 +31,7 @@ use crate::object::DesiredState;
 
 pub use document::schema;
 pub use fault::Fault;
+pub use gather::SAVED_PLAN;
 pub use write::document;
 
 /// One file of specs.

@@ -188,10 +188,14 @@ impl ServiceSpec {
                 let stem = format!("service:{}:{}", service.id, check.name.as_deref().unwrap_or(kind));
                 let numbered = (2..).map(|number| format!("{stem}:{number}"));
                 let unnamed = check.name.is_none();
-                std::iter::once(stem.clone()).chain(numbered).find(|id| !unnamed || !ids.contains(id)).unwrap_or(stem)
+                std::iter::once(stem.clone())
+                    .chain(numbered)
+                    .find(|id| !unnamed || !ids.contains(&id.to_ascii_lowercase()))
+                    .unwrap_or(stem)
             });
             validate_path_name("the id of a check", &id)?;
-            if !ids.insert(id.clone()) {
+            // Consul's catalog does not tell upper from lower case in them.
+            if !ids.insert(id.to_ascii_lowercase()) {
                 return Err(Refused::new(format!("two checks have the id {id:?}: give each its own `name` or `id`")));
             }
             check.id = Some(id);

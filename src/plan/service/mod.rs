@@ -57,6 +57,15 @@ pub enum UnsafeService {
         /// The node.
         node: String,
     },
+    /// The node has a service whose id is the same but for upper and lower case. One would take the other's place in the
+    /// catalog, and take it off there when it goes.
+    #[error("the node has a service {other:?}, which Consul's catalog does not tell from {id:?}")]
+    IdTaken {
+        /// The id that was asked for.
+        id: String,
+        /// The id that there is.
+        other: String,
+    },
     /// The id of a check is another service's, which would lose its check.
     #[error("the node has a check of the id {check:?} already: it is a check of {owner}, which would lose it")]
     CheckTaken {

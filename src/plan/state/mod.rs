@@ -118,6 +118,7 @@ impl StatePlan {
     /// | its metadata names another owner | foreign, whatever our record says |
     /// | its metadata names us | ours, whatever our record says |
     /// | as declared, ours or adopted, but its metadata names nobody | update |
+    /// | none, and its node has one whose id differs in upper and lower case only | refuse |
     /// | on a node without an agent, which differs | change the node |
     /// | on a node that does not exist, and no service gives its address | refuse |
     /// | two services say different things of its node | refuse |

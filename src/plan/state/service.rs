@@ -77,7 +77,11 @@ impl<'a> Planner<'a> {
                 })
             }
         };
-        let taken = self.refuse_taken_checks(node, spec, change.is_some());
+        let taken = match before {
+            None => self.refuse_taken_id(node, spec),
+            Some(_) => Ok(()),
+        };
+        let taken = taken.and_then(|()| self.refuse_taken_checks(node, spec, change.is_some()));
         let step = taken.and_then(|()| Ok((self.node(node, wishes, change.is_some())?, change)));
         match step {
             Err(reason) => self.refuse(id, reason),
@@ -92,6 +96,15 @@ impl<'a> Planner<'a> {
             before: before.owner.clone().unwrap_or_else(|| "none".to_owned()),
             after: self.owner.to_owned(),
         })
+    }
+
+    fn refuse_taken_id(&self, node: &ExternalNode, spec: &ServiceSpec) -> Result<(), UnsafeState> {
+        let id = &spec.service().id;
+        let services = self.observed.nodes.get(&node.name).map(|node| &node.services);
+        match services.and_then(|services| services.get(&id.to_ascii_lowercase())) {
+            Some(other) => Err(UnsafeService::IdTaken { id: id.clone(), other: other.clone() }.into()),
+            None => Ok(()),
+        }
     }
 
     fn refuse_taken_checks(&self, node: &ExternalNode, spec: &ServiceSpec, writes: bool) -> Result<(), UnsafeState> {

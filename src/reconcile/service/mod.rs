@@ -64,6 +64,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// The ids of its services.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.services.keys().map(String::as_str)
+    }
+
     /// The checks of a service.
     pub fn checks_of(&self, id: &str) -> Vec<HealthCheck> {
         self.checks.iter().filter(|check| check.service_id == id).cloned().collect()

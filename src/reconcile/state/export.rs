@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::consul::{Client, Query, check_key};
 use crate::object::{
-    Declared, DesiredState, ExternalNode, KeyContent, Object, ObjectId, ObservedSession, Place, ServiceSpec, Session,
-    SessionId,
+    Declared, DesiredState, ExternalNode, KeyContent, OWN_KEYS, Object, ObjectId, ObservedSession, Place, ServiceSpec,
+    Session, SessionId,
 };
 
 use super::Owners;
@@ -14,9 +14,6 @@ use crate::reconcile::{Error, note, observe};
 
 /// The service that Consul's servers register of themselves.
 const CONSUL: &str = "consul";
-
-/// Below it are Lictor's own keys.
-const LICTOR: &str = "lictor/";
 
 /// What to export.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,7 +115,7 @@ impl Export {
         if meta.filtered_by_acls {
             return Err(observe::blind_below(prefix));
         }
-        for pair in pairs.into_iter().filter(|pair| !pair.key.starts_with(LICTOR)) {
+        for pair in pairs.into_iter().filter(|pair| !pair.key.starts_with(OWN_KEYS)) {
             // Others may have made it in a transaction.
             if let Err(error) = check_key(&pair.key) {
                 self.left_out.push(error.to_string());

@@ -201,8 +201,9 @@ fn services(run: &StateReconciler<'_>, mentioned: &Mentioned<'_>, observed: &mut
 }
 
 fn node_state(seen: Seen) -> NodeState {
+    let services = seen.ids().map(|id| (id.to_ascii_lowercase(), id.to_owned())).collect();
     let checks = seen.checks.into_iter().map(|check| (check.check_id, check.service_id)).collect();
-    NodeState { node: seen.node, checks }
+    NodeState { node: seen.node, checks, services }
 }
 
 /// Where services are: on the agent's own node, or elsewhere.

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::object::{Record, digest};
+use crate::object::{OWN_KEYS, ObjectId, Record, digest};
 
 /// The version of records that this program writes, and the latest that it reads.
 pub(super) const VERSION: u64 = 1;
@@ -157,7 +157,12 @@ pub(super) fn read<'a>(
     if head.digest.as_ref().is_some_and(|digest| *digest != now) {
         return Err(RecordError::Edited { key: key.to_owned(), digest: now });
     }
-    let record = content.try_into().map_err(damaged)?;
+    let record: Record = content.try_into().map_err(damaged)?;
+    // No spec can declare them, and to prune them would take other owners' records away.
+    let own = |id: &&ObjectId| matches!(id, ObjectId::Key(key) if key.starts_with(OWN_KEYS));
+    if let Some(id) = record.objects.iter().chain(record.pending.keys()).find(own) {
+        return Err(damaged(format!("it has {id}, which is Lictor's own")));
+    }
     Ok((record, head.digest))
 }
 
@@ -247,7 +252,7 @@ impl TryFrom<Content> for Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::{ObjectId, SessionId};
+    use crate::object::SessionId;
 
     fn record(count: usize) -> Record {
         let id = |number: usize| ObjectId::Key(format!("a \"quoted\" key/{number:06}"));
@@ -276,6 +281,19 @@ mod tests {
             assert_eq!(written.parts.len(), parts, "{count}");
             assert!(written.parts.iter().all(|part| part.len() <= PART) && written.head.len() <= PART + 1000);
             assert_eq!(read_back(&written), Ok(record));
+        }
+    }
+
+    #[test]
+    fn a_record_that_has_records_is_damaged() {
+        for id in ["key lictor/owners/other", "key lictor/locks/other"] {
+            for list in [format!("\"objects\": [\"{id}\"]"), format!("\"pending\": {{\"{id}\": \"hash\"}}")] {
+                let head = format!("{{\"version\": 1, \"owner\": \"a\", \"record\": {{{list}}}}}");
+                let Err(RecordError::Damaged { problem, .. }) = read("k", "a", head.as_bytes(), |_, _| None) else {
+                    panic!("{head} counts");
+                };
+                assert_eq!(problem, format!("it has {id}, which is Lictor's own"));
+            }
         }
     }
 

@@ -364,6 +364,15 @@ fn services_that_disagree_about_their_node_are_refused() {
 }
 
 #[test]
+fn a_service_whose_id_differs_in_case_only_is_not_made() {
+    let mut world = World::default();
+    let services = &mut world.observed.nodes.get_mut(NODE).unwrap().services;
+    services.insert("s".to_owned(), "S".to_owned());
+    let expected = UnsafeService::IdTaken { id: "s".to_owned(), other: "S".to_owned() };
+    refuses(&plan(&world, [service("s", 1)]), &service_id("s"), &UnsafeState::Service(expected));
+}
+
+#[test]
 fn a_check_of_another_service_is_not_taken() {
     let mut world = World::default();
     let checks = &mut world.observed.nodes.get_mut(NODE).unwrap().checks;

@@ -1,6 +1,6 @@
 //! A cluster in memory, and an owner who applies plans to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::duration::ConsulDuration;
 use crate::object::{
@@ -98,7 +98,7 @@ impl Default for World {
     fn default() -> Self {
         let node = ObservedNode { address: "10.0.0.1".to_owned(), has_agent: true, ..ObservedNode::default() };
         let mut observed = ObservedState::default();
-        observed.nodes.insert(NODE.to_owned(), NodeState { node: Some(node), checks: BTreeMap::new() });
+        observed.nodes.insert(NODE.to_owned(), NodeState { node: Some(node), ..NodeState::default() });
         Self { observed, claims: Claims::default(), index: 100 }
     }
 }
