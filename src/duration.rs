@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -244,6 +244,14 @@ impl JsonSchema for ConsulDuration {
     }
 }
 
+/// A time as people read it, to the second: `2026-11-21T15:38:42Z`. What no such text can hold, for a clock may say
+/// anything, stands as the first or the last time that one can.
+pub fn time_text(time: SystemTime) -> String {
+    const LAST: Duration = Duration::from_secs(253_402_300_799); // the end of the year 9999
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since.min(LAST)).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +259,14 @@ mod tests {
 
     fn nanos(text: &str) -> u64 {
         text.parse::<ConsulDuration>().unwrap().as_nanos()
+    }
+
+    #[test]
+    fn every_time_has_a_text() {
+        let (epoch, second) = (SystemTime::UNIX_EPOCH, Duration::from_secs(1));
+        assert_eq!(time_text(epoch + second), "1970-01-01T00:00:01Z");
+        assert_eq!(time_text(epoch - second), "1970-01-01T00:00:00Z");
+        assert_eq!(time_text(epoch + Duration::from_secs(253_402_300_800)), "9999-12-31T23:59:59Z");
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Arguments {
     /// What people find in the key.
     fn value(&self) -> Vec<u8> {
         let host = gethostname::gethostname().to_string_lossy().into_owned();
-        let since = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
+        let since = crate::duration::time_text(std::time::SystemTime::now());
         let (pid, reason) = (std::process::id(), self.reason.as_deref().unwrap_or_default());
         let delay = ConsulDuration::from(self.delay()).to_string();
         json!({"identifier": host, "host": host, "pid": pid, "since": since, "reason": reason, "lock_delay": delay})

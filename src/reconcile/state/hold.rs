@@ -75,7 +75,7 @@ impl OwnerLock {
         let me = Holder {
             host: gethostname::gethostname().to_string_lossy().into_owned(),
             pid: std::process::id(),
-            since: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            since: crate::duration::time_text(SystemTime::now()),
         };
         let session = create_session(client, query, &format!("lictor: {owner} ({} {})", me.host, me.pid))?;
         let lease = Arc::new(Mutex::new(Some(start + TTL)));
