@@ -121,6 +121,13 @@ impl Transfer {
         if moved.is_empty() {
             return Err(CliError::NotFound(format!("there is no owner {from:?}")));
         }
+        let services = moved.iter().filter(|id| matches!(id, ObjectId::Service { .. })).count();
+        if services > 0 {
+            eprintln!(
+                "warning: {} may name {from:?} in the metadata still: `lictor apply --adopt all`, for {to:?}, changes that",
+                counted(services, "service")
+            );
+        }
         let names: Vec<String> = moved.iter().map(ToString::to_string).collect();
         output.text(&json!({"transferred": names}), &format!("transferred\t{}", counted(names.len(), "object")))
     }

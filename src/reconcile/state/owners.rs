@@ -43,7 +43,7 @@ impl Owners<'_> {
 
     /// Hands `objects` of one owner on to another, or all that it has where none are named; under the locks of both. The
     /// receiver's record is written first: whoever is killed between leaves both with a claim, and the next call settles
-    /// it. Services keep the owner in their metadata until the receiver's next apply.
+    /// it. Services keep the owner in their metadata until the receiver applies them, and may take over what others have.
     ///
     /// # Errors
     /// See [`Error`]; [`Error::NotOwned`] where the giver does not have one of them.
