@@ -149,6 +149,31 @@ fn a_service_whose_id_differs_in_case_only_is_not_taken_off_the_catalog() {
 }
 
 #[test]
+fn a_session_that_somebody_else_has_called_alike_is_not_destroyed() {
+    let agent = agent();
+    let lab = Lab::of(&agent);
+    let ours = "sessions: [{name: s, node: node1, checks: [], delay: 1s}]";
+    lab.spec(ours);
+    lab.ok("apply s.yaml --yes");
+    let theirs = agent.create_session(&json!({"Name": "s", "Node": "node1", "Checks": [], "Behavior": "delete"}));
+    lab.is_settled();
+    let before = world(&agent);
+    for spec in ["keys: [{key: a, value: x}]", &ours.replace("1s", "2s")] {
+        lab.spec(spec);
+        let ran = lab.run("apply s.yaml --yes --prune");
+        assert!(ran.code == Some(3) && ran.stdout.contains("nothing tells which is the owner's: "), "{ran}");
+        assert!(ran.stdout.contains(&theirs) && ran.stderr.contains("hint: destroy those that are not"), "{ran}");
+        assert_eq!(world(&agent), before);
+    }
+    // As the hint says.
+    lab.ok(&format!("session destroy {theirs}"));
+    lab.ok("apply s.yaml --yes --prune");
+    lab.is_settled();
+    lab.ok("destroy s.yaml --yes");
+    assert_eq!(agent.session_ids("s").len(), 0);
+}
+
+#[test]
 fn no_record_makes_a_run_delete_the_records_of_others() {
     let agent = agent();
     let lab = Lab::of(&agent);

@@ -21,6 +21,9 @@ fn hint(reason: &UnsafeState) -> Option<String> {
         UnsafeState::LocksHeld(_) | UnsafeState::LocksHidden => {
             "`--force` destroys sessions all the same, and with them the locks that they hold"
         }
+        UnsafeState::SeveralSessions(_) => {
+            "destroy those that are not the owner's (`lictor session destroy ID`); `--force` counts them all for the owner's"
+        }
         UnsafeState::Held(_) => {
             "wait until the key is free; `--force` writes keys that are held, where they are declared without a session"
         }

@@ -160,6 +160,9 @@ fn hint(reason: &UnsafeState) -> Option<String> {
         UnsafeState::LocksHeld(_) | UnsafeState::LocksHidden => {
             "With `force: true`, sessions are destroyed all the same, and with them the locks that they hold"
         }
+        UnsafeState::SeveralSessions(_) => {
+            "Destroy those that are not the owner's; with `force: true`, they all count for the owner's"
+        }
         UnsafeState::Held(_) => {
             "Wait until the key is free; `force: true` writes keys that are held, where they are declared without a session"
         }

@@ -105,6 +105,7 @@ impl StatePlan {
     /// | observed | policy | plan |
     /// |---|---|---|
     /// | differs, to be protected | any | refuse: a replacement destroys it |
+    /// | differs, and there are more that differ, besides those that our record was replacing | no `force` | refuse |
     /// | differs, its keys all move along to its successor or are deleted | any | replace |
     /// | differs, other keys would be lost, or nobody knows | no `force` | refuse |
     /// | differs, other keys would be lost, or nobody knows | `force` | replace |
@@ -141,6 +142,7 @@ impl StatePlan {
     ///
     /// | object | plan |
     /// |---|---|
+    /// | several sessions of one name, besides those that our record was replacing | refuse; with `force` delete |
     /// | a session that holds keys which are not deleted, or nobody knows | refuse; with `force` delete |
     /// | any other session; a service | delete |
     /// | a key that a session holds, and the plan does not destroy that | spare |

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::object::{ObjectId, Refused};
+use crate::object::{ObjectId, Refused, SessionId};
 
 use super::{StateChange, StatePlan, StatePolicy};
 
@@ -85,6 +85,9 @@ pub enum UnsafeState {
     /// A session would be destroyed, and the token does not show what it holds.
     #[error("it would be destroyed, and the token does not show which keys it holds")]
     LocksHidden,
+    /// One of these sessions, or each, would be destroyed; which of them is the owner's, nobody can tell.
+    #[error("one of several sessions of this name would be destroyed, and nothing tells which is the owner's: {}", ids(.0))]
+    SeveralSessions(Vec<SessionId>),
     /// The session that is to hold a key is not declared.
     #[error("it is to be held by {0}, which is not declared")]
     NoHolder(ObjectId),
@@ -115,6 +118,10 @@ pub enum UnsafeState {
     /// Nothing is declared, and all that the owner has would be deleted.
     #[error("nothing is declared, so that all {0} objects of the owner would be deleted")]
     Empty(usize),
+}
+
+fn ids(sessions: &[SessionId]) -> String {
+    sessions.iter().map(SessionId::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl StatePlan {

@@ -1,6 +1,6 @@
 //! The sessions of a plan for many objects.
 
-use crate::object::{Declared, HeldLocks, ObjectId, ObservedSession, Session};
+use crate::object::{Declared, HeldLocks, ObjectId, ObservedSession, Session, SessionId};
 use crate::plan::{Change, DeleteReason, Desired, Plan, Policy};
 
 use super::planner::Planner;
@@ -41,8 +41,14 @@ impl<'a> Planner<'a> {
         sessions: &'a [ObservedSession],
     ) {
         let seen: Vec<ObservedSession> = sessions.iter().map(|session| self.with_lost_keys(id, session)).collect();
+        // What an earlier run was replacing is certainly the owner's.
+        let mut candidates: Vec<ObservedSession> =
+            seen.iter().filter(|session| self.is_leaving(session) || session.session == *wish).cloned().collect();
+        if candidates.is_empty() {
+            candidates.clone_from(&seen);
+        }
         let policy = Policy { force: self.policy.force, ..Policy::default() };
-        let mut plan = Plan::between(&Desired::Present { session: wish.clone() }, &seen, &policy);
+        let mut plan = Plan::between(&Desired::Present { session: wish.clone() }, &candidates, &policy);
         if declared.prevent_destroy {
             plan.changes.retain(|change| !matches!(change, Change::Delete { .. }));
         }
@@ -71,7 +77,8 @@ impl<'a> Planner<'a> {
             Some(Change::Replace { before, after }) => {
                 self.leave(id, &before, sessions);
                 let protected = declared.prevent_destroy.then_some(UnsafeState::Protected);
-                match protected.or_else(|| self.refuse_lost_keys(&before)) {
+                let several = || self.refuse_several(&candidates);
+                match protected.or_else(several).or_else(|| self.refuse_lost_keys(&before)) {
                     Some(reason) => self.refuse(id, reason),
                     None => self.change(id, claim.clone(), Step::Session(Change::Replace { before, after }), false),
                 }
@@ -85,10 +92,24 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Whether an earlier run was replacing it.
+    fn is_leaving(&self, session: &ObservedSession) -> bool {
+        self.claims.ours.replacing.contains(&session.id)
+    }
+
+    /// Why none of several sessions of a name is to be destroyed: Consul does not keep names apart, and records do not
+    /// hold ids.
+    fn refuse_several(&self, sessions: &[ObservedSession]) -> Option<UnsafeState> {
+        let several = sessions.iter().filter(|session| !self.is_leaving(session)).map(|session| session.id.clone());
+        let mut several: Vec<SessionId> = several.collect();
+        several.sort_unstable();
+        (several.len() > 1 && !self.policy.force).then_some(UnsafeState::SeveralSessions(several))
+    }
+
     /// Whether an earlier run was replacing it, and nothing is lost when that is finished.
     fn was_replaced(&self, session: &ObservedSession, wish: &Session) -> bool {
         let held = session.locks == HeldLocks::Hidden || !session.locks.keys().is_empty();
-        self.claims.ours.replacing.contains(&session.id) && session.session != *wish && (!held || self.policy.force)
+        self.is_leaving(session) && session.session != *wish && (!held || self.policy.force)
     }
 
     /// Every session of a name that is declared no more.
@@ -96,6 +117,7 @@ impl<'a> Planner<'a> {
         let mut seen: Vec<ObservedSession> = sessions.iter().map(|session| self.with_lost_keys(id, session)).collect();
         seen.sort_unstable_by_key(|session| session.create_index);
         let refusal = seen.iter().find_map(|session| self.refuse_lost_keys(session));
+        let refusal = self.refuse_several(&seen).or(refusal);
         match refusal {
             Some(reason) => {
                 seen.iter().for_each(|session| self.leave(id, session, sessions));

@@ -295,6 +295,40 @@ fn one_more_session_of_a_name_stays() {
     assert_eq!(duplicates, [&duplicate(2), &duplicate(3)]);
 }
 
+#[test]
+fn none_of_several_sessions_of_a_name_is_destroyed_but_by_force() {
+    // The one that somebody else made may be the older one, or the younger.
+    let several = UnsafeState::SeveralSessions(vec![uuid(1), uuid(2)]);
+    let world = ours().session(2, a_session("a", 3));
+    let replaced = [session("a", 2)];
+    refuses(&plan(&world, replaced.clone()), &session_id("a"), &several);
+    does(&world.plan(&desired(replaced), &force()), &["session n1/a: replace 1"]);
+    let wish = desired([key("k", "v")]);
+    refuses(&world.plan(&wish, &prune()), &session_id("a"), &several);
+    let force_and_prune = StatePolicy { force: true, ..prune() };
+    let ended = world.plan(&wish, &force_and_prune);
+    let ends = ended.changes.iter().filter(|change| change.id == session_id("a")).count();
+    assert_eq!((ends, ended.check()), (2, Ok(())));
+    // What an earlier run was replacing is certainly the owner's.
+    let mut cut_short = world;
+    cut_short.claims.ours.replacing.insert(uuid(1));
+    let pruned = cut_short.plan(&wish, &prune());
+    assert_eq!(pruned.check(), Ok(()));
+}
+
+#[test]
+fn a_session_that_an_earlier_run_was_replacing_is_certainly_the_owners() {
+    // Whether that run made the other one, or somebody else did, nobody can tell.
+    let mut world = ours().session(2, a_session("a", 3));
+    world.claims.ours.replacing.insert(uuid(1));
+    let plan = plan(&world, [session("a", 2)]);
+    does(&plan, &["session n1/a: replace 1"]);
+    assert!(plan.spared.contains(&Spared { id: session_id("a"), reason: SpareReason::Duplicate(uuid(2)) }));
+    let mut world = ours().session(2, a_session("a", 3));
+    world.claims.ours.replacing.insert(uuid(2));
+    does(&world.plan(&desired([session("a", 2)]), &policy()), &["session n1/a: replace 2"]);
+}
+
 // --- services ---------------------------------------------------------------------------------
 
 #[test]
