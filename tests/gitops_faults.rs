@@ -174,6 +174,77 @@ fn a_session_that_somebody_else_has_called_alike_is_not_destroyed() {
 }
 
 #[test]
+fn two_owners_who_set_out_to_make_the_same_at_once_do_not_both_make_it() {
+    let agent = Agent::shared();
+    let lab = Lab::of(agent);
+    let spec = "sessions: [{name: s, node: node1, checks: []}]\nkeys: [{key: race/a, value: x}]";
+    let theirs = json!({"version": 1, "owner": "other", "record": {"pending": {"session node1/s": "hash"}}});
+    let asked = AtomicUsize::new(0);
+    // The other one writes its record behind our plan, and before ours.
+    let proxy = Proxy::start(&agent.address(), move |request| {
+        if request.starts_with("PUT /v1/txn") && asked.fetch_add(1, Ordering::SeqCst) == 0 {
+            Agent::shared().put("/v1/kv/lictor/owners/other", &theirs);
+        }
+        Act::Forward
+    });
+    let late = Lab::at(&proxy.address());
+    late.spec(spec);
+    let said = late.fails("apply s.yaml --yes", 1);
+    let told =
+        "error: no object was changed: session node1/s: owner \"other\" set out to make it while this run was at work";
+    assert!(said.starts_with(told), "{said}");
+    assert_eq!((agent.session_ids("s").len(), agent.tree("race/").len()), (0, 0));
+    assert_eq!(agent.tree("lictor/owners/team"), Vec::<Value>::new(), "the record is as it was");
+    lab.spec(spec);
+    let refused = lab.run("apply s.yaml --yes");
+    assert!(refused.code == Some(3) && refused.stdout.contains("session node1/s: it is \"other\"'s"), "{refused}");
+    agent.delete("/v1/kv/lictor/owners/other");
+    lab.ok("apply s.yaml --yes");
+    lab.is_settled();
+}
+
+#[test]
+fn deletes_are_of_just_these_objects() {
+    let agent = agent();
+    let lab = Lab::of(&agent);
+    let names = ["a", "a/", "a/b", "ab", "A", "a b", "a%2Fb", "ä"];
+    let spec = |names: &[&str]| -> String {
+        let keys: String = names.iter().map(|name| format!("  - {{key: \"p/{name}\", value: x}}\n")).collect();
+        let services: String = names
+            .iter()
+            .filter(|name| !name.contains(['/', 'A']))
+            .map(|name| format!("  - {{name: \"{name}\", node: node1}}\n"))
+            .collect();
+        let sessions: String =
+            names.iter().map(|name| format!("  - {{name: \"{name}\", node: node1, checks: []}}\n")).collect();
+        format!("keys:\n{keys}sessions:\n{sessions}services:\n{services}")
+    };
+    lab.spec(&spec(&names));
+    lab.ok("apply s.yaml --yes");
+    for gone in 0..names.len() {
+        let left: Vec<&str> = [&names[..gone], &names[gone + 1..]].concat();
+        let mut expected = world(&agent);
+        lab.spec(&spec(&left));
+        lab.ok("apply s.yaml --yes --prune");
+        let key = serde_json::to_string(&format!("p/{}", names[gone])).unwrap();
+        assert!(expected.remove(&format!("key {key}")).is_some(), "{key}");
+        let now = world(&agent);
+        let of = |world: &std::collections::BTreeMap<String, Value>| -> Vec<(String, Value)> {
+            let keys = world.iter().filter(|(name, _)| name.starts_with("key \"p/"));
+            keys.map(|(name, pair)| (name.clone(), pair.clone())).collect()
+        };
+        assert_eq!(of(&now), of(&expected), "{key}");
+        assert!(agent.session_ids(names[gone]).is_empty());
+        let sessions = left.iter().map(|name| agent.session_ids(name).len()).sum::<usize>();
+        let services = agent.get("/v1/agent/services").as_object().unwrap().len();
+        assert_eq!((sessions, services), (left.len(), left.iter().filter(|name| !name.contains(['/', 'A'])).count()));
+        lab.is_settled();
+        lab.spec(&spec(&names));
+        lab.ok("apply s.yaml --yes");
+    }
+}
+
+#[test]
 fn no_record_makes_a_run_delete_the_records_of_others() {
     let agent = agent();
     let lab = Lab::of(&agent);

@@ -9,7 +9,7 @@ use crate::object::{DesiredState, ObjectId, SessionId};
 use crate::plan::Change;
 use crate::plan::state::{Claim, StateChange, StatePlan, Step};
 
-use super::{Error, OwnerLock, Planned, StateError, StateReconciler, inventory, keys, services, sessions};
+use super::{Error, Inventory, OwnerLock, Planned, StateError, StateReconciler, inventory, keys, services, sessions};
 
 /// What a run did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,6 +67,10 @@ pub(super) fn apply(
         sessions::look(&work)?;
         let ahead = plan.ahead(desired, claims);
         let standing = inventory::write(run.client, lock, &planned.standing, &ahead)?;
+        if let Some((id, owner)) = claimed_meanwhile(&work)? {
+            inventory::write(run.client, lock, &standing, &planned.standing.record)?;
+            return Err(about(&id, Error::Stale { what: format!("owner {owner:?} set out to make it") }));
+        }
         take_over(&work)?;
         Ok((fresh, standing))
     };
@@ -89,6 +93,18 @@ pub(super) fn apply(
 
 /// How long to wait for a run of another owner from whom objects are taken over.
 const OTHERS: Duration = Duration::from_secs(15);
+
+/// What this run is to make, or to take over, and another owner claims by now, who did not when the plan was made. Each
+/// has written its record before it looks, so that of two owners who want the same one at least sees the other.
+fn claimed_meanwhile(work: &Work<'_>) -> Result<Option<(ObjectId, String)>, Error> {
+    let made = work.changes().filter(|change| change.claim != Claim::Ours).map(|change| &change.id);
+    let made: BTreeSet<&ObjectId> = made.chain(&work.planned.plan.adopted).collect();
+    if made.is_empty() {
+        return Ok(None);
+    }
+    let others = Inventory::read(work.run.client, work.run.query)?.others(work.desired, &made)?;
+    Ok(others.into_iter().find(|(id, owner)| work.planned.claims.others.get(id) != Some(owner)))
+}
 
 /// Takes what this owner takes over out of the records of those who had it, under their locks: else both would go on to
 /// have it. Our own record names it already.

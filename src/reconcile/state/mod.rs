@@ -4,6 +4,7 @@
 //! - Nothing is written before the whole plan has passed its check, and every read that it rests on has succeeded.
 //! - Whatever is to be made stands in the owner's record before it is made: a run that was killed at any step leaves
 //!   nothing behind that the next run does not know for the owner's.
+//! - Of two owners who set out to make the same at once, at most one does: each reads the records again behind its own.
 //! - A key is written or deleted only as it was when the plan was made, in a transaction that fails once the owner's lock
 //!   is lost.
 //! - A replaced session is destroyed last: when its successor stands, and the keys that are to move have moved.
