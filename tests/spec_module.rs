@@ -324,7 +324,8 @@ fn the_rights_that_the_guide_names_suffice_and_without_them_nothing_is_written()
         ..support::agent::Options::default()
     });
     let guide = std::fs::read_to_string(support::root().join("docs/ansible.md")).unwrap();
-    let rules = guide.rsplit_once("```hcl\n").unwrap().1.split_once("```").unwrap().0;
+    let section = guide.split_once("\n## Everything at once").unwrap().1.split("\n## ").next().unwrap();
+    let rules = section.split_once("```hcl\n").unwrap().1.split_once("```").unwrap().0;
     let token = |name: &str, rules: &str| {
         agent.put("/v1/acl/policy", &json!({"Name": name, "Rules": rules}));
         let token = agent.put("/v1/acl/token", &json!({"Policies": [{"Name": name}]}));
