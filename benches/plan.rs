@@ -90,7 +90,7 @@ fn service(desired: &mut DesiredState, observed: &mut ObservedState, node: &str,
     let spec = ServiceSpec::new(service, Some(vec![check])).expect("a service");
     let seen = ObservedService {
         service: spec.service().clone(),
-        hash: Some(spec.hash()),
+        hash: Some(spec.hash().to_owned()),
         owner: Some(desired.owner.clone()),
         checks: spec.checks().into_iter().flatten().filter_map(|check| check.id.clone()).collect(),
     };

@@ -164,7 +164,7 @@ impl Object {
     /// A hash of what it is to be: 128 bits of a SHA-256, as hexadecimal digits.
     pub fn hash(&self) -> String {
         match self {
-            Self::Service { spec, .. } => spec.hash(),
+            Self::Service { spec, .. } => spec.hash().to_owned(),
             Self::Session(session) => super::digest(format!("{session:?}").as_bytes()),
             Self::Key { content, .. } => content.hash(),
         }

@@ -4,6 +4,7 @@ mod check;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,15 +67,13 @@ pub struct Service {
     pub weights: Weights,
 }
 
-/// All that somebody declares of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// All that somebody declares of a service. Clones share it: plans for many services have each of them again.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceSpec {
-    service: Service,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    checks: Option<Vec<Check>>,
+    service: Arc<Service>,
+    checks: Option<Arc<[Check]>>,
     /// Of the two. It is asked for more than once, and costs more than all the rest of a comparison.
-    #[serde(skip)]
-    hash: String,
+    hash: Arc<str>,
 }
 
 /// A service that exists.
@@ -204,9 +203,15 @@ impl ServiceSpec {
     }
 
     fn hashed(service: Service, checks: Option<Vec<Check>>) -> Self {
-        let spec = Self { service, checks, hash: String::new() };
-        let json = serde_json::to_vec(&spec).unwrap_or_default();
-        Self { hash: super::digest(&json), ..spec }
+        #[derive(Serialize)]
+        struct Whole<'a> {
+            service: &'a Service,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            checks: Option<&'a [Check]>,
+        }
+        let whole = Whole { service: &service, checks: checks.as_deref() };
+        let hash = super::digest(&serde_json::to_vec(&whole).unwrap_or_default()).into();
+        Self { service: service.into(), checks: checks.map(Into::into), hash }
     }
 
     /// For a node without an agent: only `consul-esm` can run its checks, and that knows http and tcp.
@@ -214,7 +219,7 @@ impl ServiceSpec {
     /// # Errors
     /// The first check that is of another kind.
     pub fn on_external_node(self) -> Result<Self, Refused> {
-        for check in self.checks.iter().flatten() {
+        for check in self.checks().unwrap_or_default() {
             let kind = check.kind().unwrap_or_default();
             if !["http", "tcp"].contains(&kind) {
                 return Err(Refused::new(format!(
@@ -239,8 +244,8 @@ impl ServiceSpec {
 
     /// A hash of the whole, the checks included: 128 bits of the SHA-256 of its JSON, in which fields stand in a fixed
     /// order, durations in one form, and nothing that was not given. It tells what Consul does not give back.
-    pub fn hash(&self) -> String {
-        self.hash.clone()
+    pub fn hash(&self) -> &str {
+        &self.hash
     }
 }
 

@@ -105,7 +105,7 @@ fn an_unchanged_check_keeps_its_id_wherever_it_stands() {
 
 #[test]
 fn the_hash_is_of_what_was_meant() {
-    let hash = |list: Value| spec(list).unwrap().hash();
+    let hash = |list: Value| spec(list).unwrap().hash().to_owned();
     let ttl = hash(json!([{"ttl": "90s"}]));
     // The value itself is part of what users have in Consul: another would register every service anew.
     assert_eq!(ttl, "8f1771b945aeb67c6c22e0149ed02f02");
@@ -113,7 +113,7 @@ fn the_hash_is_of_what_was_meant() {
     assert_eq!(hash(json!([{"ttl": 90, "id": "service:web1:ttl"}])), ttl, "the id that it has anyway");
     assert_ne!(hash(json!([{"ttl": "91s"}])), ttl);
     assert_ne!(hash(json!([])), ttl);
-    let unmanaged = ServiceSpec::new(web(), None).unwrap().hash();
+    let unmanaged = ServiceSpec::new(web(), None).unwrap().hash().to_owned();
     assert_ne!(unmanaged, hash(json!([])), "no checks, and the checks that it has, are two wishes");
 }
 

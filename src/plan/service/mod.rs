@@ -137,9 +137,9 @@ pub(super) fn differences(before: &ObservedService, after: &ServiceSpec) -> Vec<
     // Without checks, all that is defined is what Consul shows.
     if let Some(checks) = after.checks() {
         let hash = after.hash();
-        if before.hash.as_ref() != Some(&hash) {
+        if before.hash.as_deref() != Some(hash) {
             let before = before.hash.clone().unwrap_or_else(|| "none: not registered by Lictor".to_owned());
-            differences.push(FieldDifference { field: "definition", before, after: hash });
+            differences.push(FieldDifference { field: "definition", before, after: hash.to_owned() });
         }
         let wanted: BTreeSet<&str> = checks.iter().filter_map(|check| check.id.as_deref()).collect();
         if !before.checks.iter().map(String::as_str).eq(wanted.iter().copied()) {

@@ -21,7 +21,7 @@ fn registered(spec: &ServiceSpec) -> ObservedService {
     let checks = spec.checks().unwrap_or_default().iter();
     ObservedService {
         service: spec.service().clone(),
-        hash: Some(spec.hash()),
+        hash: Some(spec.hash().to_owned()),
         owner: None,
         checks: checks.map(|check| check.id.clone().unwrap()).collect(),
     }

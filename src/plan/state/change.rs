@@ -35,7 +35,7 @@ pub enum Step {
     /// To a service, or to the node without an agent that it is on; one of them at least.
     Service {
         /// What is to be done to the node. Each service that declares the node says so; to do it twice is harmless.
-        node: Option<NodeChange>,
+        node: Option<Box<NodeChange>>,
         /// What is to be done to the service.
         change: Option<ServiceChange>,
     },

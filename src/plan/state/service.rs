@@ -121,7 +121,7 @@ impl<'a> Planner<'a> {
         node: &ExternalNode,
         wishes: &BTreeMap<&str, NodeWish<'a>>,
         writes: bool,
-    ) -> Result<Option<NodeChange>, UnsafeState> {
+    ) -> Result<Option<Box<NodeChange>>, UnsafeState> {
         let before = self.observed.nodes.get(&node.name).and_then(|NodeState { node, .. }| node.as_ref());
         match wishes.get(node.name.as_str()) {
             Some(wish) if writes || is_external(node) => {
@@ -129,7 +129,7 @@ impl<'a> Planner<'a> {
                     return Err(UnsafeState::NodeAtOdds { first: wish.first.clone(), other: other.clone() });
                 }
                 let after = plan_node(true, &wish.node, before)?;
-                Ok(after.map(|after| NodeChange { before: before.cloned(), after }))
+                Ok(after.map(|after| Box::new(NodeChange { before: before.cloned(), after })))
             }
             None if writes && before.is_none() => Err(UnsafeService::NeedsAddress { node: node.name.clone() }.into()),
             _ => Ok(None),

@@ -60,7 +60,7 @@ impl StateChange {
             }
             Step::Service { node, change } => {
                 let mut differences = change.as_ref().map(of_service).unwrap_or_default();
-                differences.extend(node.iter().flat_map(of_node));
+                differences.extend(node.iter().flat_map(|node| of_node(node)));
                 differences
             }
             Step::Key(step) => of_key(step, self.secret, most),

@@ -54,7 +54,7 @@ pub(super) fn definition(spec: &ServiceSpec, existing: &[HealthCheck], owner: Op
 pub(super) fn node_service(spec: &ServiceSpec, owner: Option<&str>) -> NodeService {
     let service = spec.service().clone();
     let mut meta = service.meta;
-    meta.insert(HASH_KEY.to_owned(), spec.hash());
+    meta.insert(HASH_KEY.to_owned(), spec.hash().to_owned());
     meta.extend(owner.map(|owner| (OWNER_KEY.to_owned(), owner.to_owned())));
     NodeService {
         id: service.id,

@@ -35,7 +35,7 @@ fn changes<'a>(
 ) -> impl Iterator<Item = (&'a StateChange, &'a str, &'a str, Option<&'a NodeChange>, Option<&'a ServiceChange>)> {
     work.changes().filter_map(|change| match (&change.id, &change.step) {
         (ObjectId::Service { node, id }, Step::Service { node: at, change: step }) => {
-            Some((change, node.as_str(), id.as_str(), at.as_ref(), step.as_ref()))
+            Some((change, node.as_str(), id.as_str(), at.as_deref(), step.as_ref()))
         }
         _ => None,
     })

@@ -270,7 +270,7 @@ impl World {
         let checks: BTreeSet<String> = spec.checks().unwrap().iter().map(|check| check.id.clone().unwrap()).collect();
         let state = self.observed.nodes.entry(node.clone()).or_default();
         state.checks.extend(checks.iter().map(|check| (check.clone(), service.clone())));
-        let hash = Some(spec.hash());
+        let hash = Some(spec.hash().to_owned());
         let observed =
             ObservedService { service: spec.service().clone(), hash, owner: owner.map(str::to_owned), checks };
         self.observed.services.insert(id, observed);
