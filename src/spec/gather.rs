@@ -1,7 +1,6 @@
 //! What all the texts declare, put together: one owner, one place, each object once.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, btree_map, hash_map};
 
 use super::check::{Name, nearest, sound};
 use super::document::{Defaults, Document, VERSION};
@@ -18,7 +17,7 @@ pub(super) struct Gathered<'t> {
     state: DesiredState,
     /// What the first document says that all have to say, and where.
     head: Option<Vec<(&'static str, Option<String>, At)>>,
-    /// Where each object is declared, by its id as Consul compares it.
+    /// Where each object is declared whose id is not in the letters in which Consul compares it, by its id in those.
     places: HashMap<ObjectId, At>,
     /// Whose each check is, and where that is declared, by its node and its id as Consul compares them.
     checks: HashMap<(String, String), (ObjectId, At)>,
@@ -145,13 +144,16 @@ impl<'t> Gathered<'t> {
         if let Some(problem) = unfit(&id) {
             return page.fault(span, problem, Some("take another"));
         }
-        let compared = as_compared(&id);
-        if let Some(first) = self.places.get(&compared) {
-            let message = format!("{id} is declared twice: at {first} too");
-            return page.fault(span, message, Some("take one of them away"));
+        let compared = has_upper(&id).then(|| as_compared(&id));
+        let before = compared.as_ref().and_then(|compared| self.state.objects.get(compared)).map(|first| &first.at);
+        if let Some(first) = self.places.get(compared.as_ref().unwrap_or(&id)).or(before) {
+            return twice(&id, first, span, page);
         }
-        self.places.insert(compared, declared.at.clone());
-        self.state.objects.insert(id, declared);
+        self.places.extend(compared.map(|compared| (compared, declared.at.clone())));
+        match self.state.objects.entry(id) {
+            btree_map::Entry::Vacant(new) => drop(new.insert(declared)),
+            btree_map::Entry::Occupied(first) => twice(first.key(), &first.get().at, span, page),
+        }
     }
 
     /// Notes the checks of a service that are another one's of its node: each would take the other's place.
@@ -162,10 +164,10 @@ impl<'t> Gathered<'t> {
             let Some(name) = &check.id else { continue };
             let span = places.get(position).unwrap_or(item).span;
             match self.checks.entry((node.to_ascii_lowercase(), name.to_ascii_lowercase())) {
-                Entry::Vacant(free) => drop(free.insert((id.clone(), page.at(span)))),
+                hash_map::Entry::Vacant(free) => drop(free.insert((id.clone(), page.at(span)))),
                 // The service itself is declared twice, which is told.
-                Entry::Occupied(taken) if as_compared(&taken.get().0) == as_compared(id) => {}
-                Entry::Occupied(taken) => {
+                hash_map::Entry::Occupied(taken) if as_compared(&taken.get().0) == as_compared(id) => {}
+                hash_map::Entry::Occupied(taken) => {
                     let (other, at) = taken.get();
                     let message = format!("check {name:?} of {id} is one of {other} already: at {at}");
                     page.fault(span, message, Some("give each its own `name` or `id`"));
@@ -177,7 +179,7 @@ impl<'t> Gathered<'t> {
     /// Finds the sessions that keys name. Gives the state, or all faults in the order of the texts.
     pub fn finish(mut self, texts: &[Text]) -> Result<DesiredState, Vec<Fault>> {
         let mut sessions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for id in self.state.objects.keys() {
+        for id in self.state.objects.keys().filter(|_| !self.holders.is_empty()) {
             if let ObjectId::Session { node, name } = id {
                 sessions.entry(name).or_default().push(node);
             }
@@ -263,6 +265,20 @@ fn as_compared(id: &ObjectId) -> ObjectId {
 pub const SAVED_PLAN: &str = "lictor-plan";
 
 const EMPTY: &str = "write version: 1, owner: NAME, and sessions, keys or services; or take it away";
+
+fn twice(id: &ObjectId, first: &At, span: Span, page: &mut Page<'_>) {
+    page.fault(span, format!("{id} is declared twice: at {first} too"), Some("take one of them away"));
+}
+
+/// Whether an id may be another one than [`as_compared`]: of most, no copy has to be made.
+fn has_upper(id: &ObjectId) -> bool {
+    let upper = |text: &str| text.bytes().any(|byte| byte.is_ascii_uppercase());
+    match id {
+        ObjectId::Session { node, .. } => upper(node),
+        ObjectId::Service { node, id } => upper(node) || upper(id),
+        ObjectId::Key(_) => false,
+    }
+}
 
 /// The defaults of a document.
 pub(super) struct Ready {

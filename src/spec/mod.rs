@@ -21,6 +21,7 @@ mod service;
 mod session;
 mod shape;
 mod tree;
+mod typed;
 mod write;
 
 use std::ffi::OsString;

@@ -57,7 +57,8 @@ impl Page<'_> {
             self.wrong(wrong);
             return None;
         }
-        match serde_json::from_value(node.to_json()) {
+        // A key that is there twice has been reported; as JSON the last one counts, so that nothing more is said of it.
+        match T::deserialize(node).or_else(|_| serde_json::from_value(node.to_json())) {
             Ok(parsed) => Some(parsed),
             Err(error) => {
                 self.fault(node.span, format!("{name}: {error}"), None);

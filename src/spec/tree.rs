@@ -181,6 +181,17 @@ pub(super) fn documents(text: &str) -> (Vec<Node<'_>>, Vec<Wrong>) {
 
 const LIMITS: &str = "a file has 5,000,000 nodes at most, those that aliases (*name) repeat included, nested 64 deep";
 
+/// Whether nothing is to be settled in a map: it has few keys, all of them texts, none of them twice, and no merge key.
+/// Nearly all maps are so, and there may be very many.
+fn is_plain(entries: &[(Node<'_>, Node<'_>)]) -> bool {
+    const FEW: usize = 8;
+    let keys = || entries.iter().map(|(key, _)| key.text());
+    let is_new = |(place, key): (usize, Option<&str>)| {
+        key.is_some_and(|key| key != "<<") && !keys().take(place).any(|before| before == key)
+    };
+    entries.len() <= FEW && keys().enumerate().all(is_new)
+}
+
 /// Puts events together.
 #[derive(Default)]
 struct Builder<'t> {
@@ -290,6 +301,9 @@ impl<'t> Builder<'t> {
 
     /// Checks the keys of a map, and brings in what its merge keys (`<<`) name.
     fn settle(&mut self, entries: Vec<(Node<'t>, Node<'t>)>) -> Vec<(Node<'t>, Node<'t>)> {
+        if is_plain(&entries) {
+            return entries;
+        }
         let mut merged = Vec::new();
         let mut kept: Vec<(Node<'t>, Node<'t>)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
