@@ -12,6 +12,14 @@ impl TryFrom<&SessionEntry> for ObservedSession {
     type Error = Error;
 
     fn try_from(entry: &SessionEntry) -> Result<Self, Error> {
+        Self::try_from(entry.clone())
+    }
+}
+
+impl TryFrom<SessionEntry> for ObservedSession {
+    type Error = Error;
+
+    fn try_from(entry: SessionEntry) -> Result<Self, Error> {
         let odd = |problem: String| Error::Odd { id: entry.id.clone(), problem };
         let behavior = match entry.behavior.as_str() {
             "release" | "" => Behavior::Release,
@@ -29,9 +37,9 @@ impl TryFrom<&SessionEntry> for ObservedSession {
             id: SessionId::parse(&entry.id).map_err(|error| odd(error.to_string()))?,
             create_index: entry.create_index,
             session: Session {
-                name: Some(entry.name.clone()).filter(|name| !name.is_empty()),
-                node: entry.node.clone(),
-                checks: entry.node_checks.iter().cloned().collect(),
+                name: Some(entry.name).filter(|name| !name.is_empty()),
+                node: entry.node,
+                checks: entry.node_checks.into_iter().collect(),
                 service_checks,
                 // Consul echoes a negative lock-delay, and treats it as none.
                 lock_delay: ConsulDuration::from_nanos(u64::try_from(entry.lock_delay).unwrap_or(0)),

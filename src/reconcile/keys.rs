@@ -64,8 +64,13 @@ impl KeyReconciler<'_> {
         keys.sort_unstable();
         keys.dedup();
         let mut observed: Vec<ObservedKey> = Vec::new();
+        let mut next = 0;
         self.look(&keys, &mut |key| {
-            if keys.binary_search(&key.key.key.as_str()).is_ok() {
+            let name = key.key.key.as_str();
+            // Mostly they come in order.
+            let is_next = keys.get(next).is_some_and(|next| *next == name);
+            if let Ok(place) = if is_next { Ok(next) } else { keys.binary_search(&name) } {
+                next = place + 1;
                 observed.push(key);
             }
         })?;

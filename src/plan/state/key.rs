@@ -67,7 +67,8 @@ impl<'a> Planner<'a> {
             return Err(UnsafeState::NoHolder(holder.clone()));
         }
         let holds = before.and_then(|before| before.holder.as_deref());
-        let session = self.standing.get(holder).copied();
+        let standing = self.standing.binary_search_by_key(&holder, |(id, _)| *id).ok();
+        let session = standing.and_then(|place| self.standing.get(place)).map(|(_, session)| *session);
         let moves = holds.filter(|id| self.leaving.get(id).is_some_and(|leaving| *leaving == holder));
         let hold = |before: Option<ObservedKey>, after: Key, from: Option<SessionId>| KeyStep::Hold {
             before,

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::object::{Claims, Declared, DesiredState, Object, ObjectId, ObservedState};
+use crate::object::{Claims, Declared, DesiredState, Object, ObjectId, ObservedState, Record};
 use crate::plan::Change;
 
 use key::KeyWish;
@@ -68,13 +68,13 @@ pub struct StatePlan {
 }
 
 /// What our record has, or is to have, and nobody declares, in the order of ids.
-fn recorded_and_undeclared<'a>(desired: &'a DesiredState, claims: &'a Claims) -> Vec<&'a ObjectId> {
+pub(crate) fn recorded_and_undeclared<'a>(desired: &'a DesiredState, ours: &'a Record) -> Vec<&'a ObjectId> {
     let undeclared = |ids: &mut dyn Iterator<Item = &'a ObjectId>| {
         let mut declared = Along::new(desired.objects.iter());
         ids.filter(|id| declared.get(id).is_none()).collect::<Vec<_>>()
     };
-    let mut ids = undeclared(&mut claims.ours.objects.iter());
-    ids.extend(undeclared(&mut claims.ours.pending.keys()));
+    let mut ids = undeclared(&mut ours.objects.iter());
+    ids.extend(undeclared(&mut ours.pending.keys()));
     ids.sort();
     ids.dedup();
     ids
@@ -152,7 +152,7 @@ impl StatePlan {
     /// declared, without `allow_empty`.
     pub fn between(desired: &DesiredState, observed: &ObservedState, claims: &Claims, policy: &StatePolicy) -> Self {
         let mut planner = Planner::new(&desired.owner, &desired.objects, observed, claims, policy);
-        let undeclared = recorded_and_undeclared(desired, claims);
+        let undeclared = recorded_and_undeclared(desired, &claims.ours);
         planner.doom(undeclared.into_iter(), Ending::Prune, |id| claims.ours.protected.contains(id));
         let nodes = service::wished_nodes(desired);
         let mut look = Look::new(&desired.owner, observed, claims);

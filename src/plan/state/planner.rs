@@ -20,8 +20,8 @@ pub(super) struct Planner<'a> {
     pub(super) deletes: Vec<StateChange>,
     /// What is to be deleted because it is declared no more, sorted.
     pub(super) doomed: Vec<(&'a ObjectId, Existing<'a>)>,
-    /// The sessions that stand for declared ones, and stay.
-    pub(super) standing: HashMap<&'a ObjectId, &'a SessionId>,
+    /// The sessions that stand for declared ones, and stay; in the order of ids.
+    pub(super) standing: Vec<(&'a ObjectId, &'a SessionId)>,
     /// The sessions that the plan destroys, by their ids.
     pub(super) leaving: HashMap<&'a str, &'a ObjectId>,
 }
@@ -43,7 +43,7 @@ impl<'a> Planner<'a> {
             plan: StatePlan::default(),
             deletes: Vec::new(),
             doomed: Vec::new(),
-            standing: HashMap::new(),
+            standing: Vec::new(),
             leaving: HashMap::new(),
         }
     }

@@ -8,6 +8,17 @@ use crate::plan::{Change, DeleteReason};
 use super::{Claim, SpareReason, StateChange, StatePlan, Step};
 
 impl StatePlan {
+    /// True where [`settled`](Self::settled) is the record as it is, which is quick to see where the plan is empty.
+    pub fn keeps_record(&self, desired: &DesiredState, claims: &Claims) -> bool {
+        let Record { objects: _, pending, protected, replacing } = &claims.ours;
+        let nothing_moves = self.is_empty() && self.confirmed.is_empty() && self.forgotten.is_empty();
+        let nothing_else = pending.is_empty() && protected.is_empty() && replacing.is_empty();
+        if nothing_moves && nothing_else && protected_ids(desired).next().is_none() {
+            return true;
+        }
+        self.settled(desired, claims, &BTreeSet::new()) == claims.ours
+    }
+
     /// The record to write before anything is touched: what the owner has, and what it sets out to make. After a run
     /// that was killed, it tells what that run made from what others made meanwhile.
     pub fn ahead(&self, desired: &DesiredState, claims: &Claims) -> Record {
@@ -24,7 +35,7 @@ impl StatePlan {
                 record.pending.insert(id.clone(), declared.object.hash());
             }
         }
-        record.protected.extend(protected(desired).cloned());
+        record.protected.extend(protected_ids(desired).cloned());
         record.replacing.extend(self.changes.iter().filter_map(predecessor).cloned());
         record
     }
@@ -71,7 +82,7 @@ impl StatePlan {
     }
 }
 
-fn protected(desired: &DesiredState) -> impl Iterator<Item = &ObjectId> {
+fn protected_ids(desired: &DesiredState) -> impl Iterator<Item = &ObjectId> {
     desired.objects.iter().filter(|(_, declared)| declared.prevent_destroy).map(|(id, _)| id)
 }
 

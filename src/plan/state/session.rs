@@ -17,7 +17,7 @@ impl<'a> Planner<'a> {
     ) {
         let equal = seen.iter().filter(|seen| seen.session == *wish).min_by_key(|seen| seen.create_index);
         if let Some(equal) = equal {
-            self.standing.insert(id, &equal.id);
+            self.standing.push((id, &equal.id));
         }
         match claim {
             Claim::Foreign { owner } => self.refuse(id, UnsafeState::Foreign { owner }),

@@ -68,7 +68,7 @@ pub(super) fn apply(
         let ahead = plan.ahead(desired, claims);
         let standing = inventory::write(run.client, lock, &planned.standing, &ahead)?;
         if let Some((id, owner)) = claimed_meanwhile(&work)? {
-            inventory::write(run.client, lock, &standing, &planned.standing.record)?;
+            inventory::write(run.client, lock, &standing, planned.record())?;
             return Err(about(&id, Error::Stale { what: format!("owner {owner:?} set out to make it") }));
         }
         take_over(&work)?;
@@ -102,7 +102,7 @@ fn claimed_meanwhile(work: &Work<'_>) -> Result<Option<(ObjectId, String)>, Erro
     if made.is_empty() {
         return Ok(None);
     }
-    let others = Inventory::read(work.run.client, work.run.query)?.others(work.desired, &made)?;
+    let others = Inventory::read(work.run.client, work.run.query)?.others(work.desired, |id| made.contains(id))?;
     Ok(others.into_iter().find(|(id, owner)| work.planned.claims.others.get(id) != Some(owner)))
 }
 

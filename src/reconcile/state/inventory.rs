@@ -5,7 +5,7 @@
 //! compare-and-set, then old parts are deleted. A run that is killed between leaves parts that no head names, which the
 //! next write takes away. Every write is a transaction that fails once the owner's lock is lost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::consul::{Client, KvPair, Operation, Query, TxnError};
 use crate::object::{DesiredState, ObjectId, Record};
@@ -25,11 +25,9 @@ pub(super) struct Inventory {
     pairs: BTreeMap<String, KvPair>,
 }
 
-/// One owner's record, as it stands.
+/// How one owner's record stands in Consul.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// What the owner has.
-    pub record: Record,
     /// The index of the head; 0 where there is none.
     pub index: u64,
     /// What tells the record from every other.
@@ -55,8 +53,8 @@ impl Inventory {
         names.filter(|name| !name.contains('@') && !name.is_empty() && !name.ends_with('/'))
     }
 
-    /// The record of `owner`; an empty one where there is none.
-    pub fn of(&self, owner: &str) -> Result<Standing, RecordError> {
+    /// The record of `owner`, and how it stands; an empty one where there is none.
+    pub fn of(&self, owner: &str) -> Result<(Record, Standing), RecordError> {
         let key = format!("{OWNERS}{owner}");
         let below = format!("{key}@");
         let parts: Vec<String> = self
@@ -66,23 +64,25 @@ impl Inventory {
             .take_while(|key| key.starts_with(&below))
             .cloned()
             .collect();
-        let Some(head) = self.pairs.get(&key) else { return Ok(Standing { parts, ..Standing::default() }) };
+        let Some(head) = self.pairs.get(&key) else {
+            return Ok((Record::default(), Standing { parts, ..Standing::default() }));
+        };
         let part =
             |digest: &str, number: usize| Some(self.pairs.get(&part_key(owner, digest, number))?.value.as_slice());
         let (record, digest) = record::read(&key, owner, &head.value, part)?;
-        Ok(Standing { record, index: head.modify_index, digest, parts })
+        Ok((record, Standing { index: head.modify_index, digest, parts }))
     }
 
-    /// Which of `mentioned` other owners have, or set out to make.
+    /// Which of those that are mentioned other owners have, or set out to make.
     pub fn others(
         &self,
         desired: &DesiredState,
-        mentioned: &BTreeSet<&ObjectId>,
+        is_mentioned: impl Fn(&ObjectId) -> bool,
     ) -> Result<BTreeMap<ObjectId, String>, RecordError> {
         let mut others = BTreeMap::new();
         for other in self.owners().filter(|other| *other != desired.owner) {
-            let Record { objects, pending, .. } = spelled_as_declared(desired, self.of(other)?.record);
-            let theirs = objects.into_iter().chain(pending.into_keys()).filter(|id| mentioned.contains(id));
+            let Record { objects, pending, .. } = spelled_as_declared(desired, self.of(other)?.0).0;
+            let theirs = objects.into_iter().chain(pending.into_keys()).filter(|id| is_mentioned(id));
             others.extend(theirs.map(|id| (id, other.to_owned())));
         }
         Ok(others)
@@ -140,7 +140,7 @@ pub(super) fn write(
     let old: Vec<String> = standing.parts.iter().filter(|key| !parts.contains(key)).cloned().collect();
     sweep(&guarded, &old)?;
     let index = index.ok_or_else(stale)?;
-    Ok(Standing { record: record.clone(), index, digest: Some(written.digest), parts })
+    Ok(Standing { index, digest: Some(written.digest), parts })
 }
 
 /// Takes `ids` out of the record of the owner whose lock this is: another one takes them over.
@@ -150,8 +150,8 @@ pub(super) fn disown(
     desired: &DesiredState,
     ids: &[&ObjectId],
 ) -> Result<(), Error> {
-    let standing = Inventory::read(client, lock.query())?.of(lock.owner())?;
-    let mut record = spelled_as_declared(desired, standing.record.clone());
+    let (record, standing) = Inventory::read(client, lock.query())?.of(lock.owner())?;
+    let (mut record, _) = spelled_as_declared(desired, record);
     for id in ids {
         record.objects.remove(*id);
         record.pending.remove(*id);

@@ -32,12 +32,11 @@ mod services;
 mod sessions;
 mod watch;
 
-use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::consul::{Client, Query};
-use crate::object::{Claims, DesiredState, Object, ObservedState, SessionId};
+use crate::object::{Claims, DesiredState, Object, ObservedState, Record, SessionId};
 use crate::plan::state::{StateChange, StatePlan, StatePolicy};
 
 use super::Error;
@@ -78,13 +77,14 @@ pub struct Planned {
     pub claims: Claims,
     /// The owner's record as it stood.
     standing: Standing,
+    /// The record as it was, where it names nodes in other letters than `claims` does.
+    respelled: Option<Record>,
 }
 
 impl Planned {
     /// True where applying the plan would write something, be it only what the record knows.
     pub fn has_work(&self, desired: &DesiredState) -> bool {
-        let settled = || self.plan.settled(desired, &self.claims, &BTreeSet::new());
-        !self.plan.is_empty() || settled() != self.standing.record
+        !self.plan.is_empty() || self.respelled.is_some() || !self.plan.keeps_record(desired, &self.claims)
     }
 
     /// The sessions that are as declared and end unless they are renewed, and their TTLs.
@@ -100,6 +100,11 @@ impl Planned {
                 kept.map(|observed| (observed.id.clone(), ttl.into()))
             })
             .collect()
+    }
+
+    /// The owner's record as it was.
+    fn record(&self) -> &Record {
+        self.respelled.as_ref().unwrap_or(&self.claims.ours)
     }
 
     /// The `ModifyIndex` of the owner's record; 0 where there was none.
@@ -139,11 +144,11 @@ impl StateReconciler<'_> {
         between: fn(&DesiredState, &ObservedState, &Claims, &StatePolicy) -> StatePlan,
     ) -> Result<Planned, Error> {
         let inventory = Inventory::read(self.client, self.query)?;
-        let standing = inventory.of(&desired.owner)?;
-        let ours = observe::spelled_as_declared(desired, standing.record.clone());
+        let (record, standing) = inventory.of(&desired.owner)?;
+        let (ours, respelled) = observe::spelled_as_declared(desired, record);
         let mut claims = Claims { ours, ..Claims::default() };
         let mentioned = Mentioned::new(desired, &claims.ours);
-        claims.others = inventory.others(desired, &mentioned.ids)?;
+        claims.others = inventory.others(desired, |id| mentioned.has(id))?;
         drop(inventory);
         let mut observed = observe::observe(self, desired, &mentioned)?;
         let mut plan = between(desired, &observed, &claims, self.policy);
@@ -151,7 +156,7 @@ impl StateReconciler<'_> {
             observe::locks(self, observed.sessions.values_mut().flatten())?;
             plan = between(desired, &observed, &claims, self.policy);
         }
-        Ok(Planned { plan, observed, claims, standing })
+        Ok(Planned { plan, observed, claims, standing, respelled })
     }
 
     /// Gets the lock of an owner: two runs for one owner come one after the other. Waits for another holder for so long.

@@ -4,14 +4,16 @@
 //! of what is to be made, the write itself proves it (whoever may write may read, and each write says what it expects);
 //! of what the record alone mentions, this does, before the record loses it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::consul::{Client, QueryMeta, SessionEntry};
 use crate::object::{
-    DesiredState, ExternalNode, HeldLocks, NodeState, Object, ObjectId, ObservedKey, ObservedNode, ObservedSession,
-    ObservedState, Record,
+    Declared, DesiredState, ExternalNode, HeldLocks, NodeState, Object, ObjectId, ObservedKey, ObservedNode,
+    ObservedSession, ObservedState, Record,
 };
 use crate::plan::key::KeyPolicy;
+use crate::plan::state::recorded_and_undeclared;
 
 use super::{Error, StateReconciler, parallel};
 use crate::reconcile::service::{Seen, ServiceReconciler, members};
@@ -24,23 +26,28 @@ const FEW_NODES: usize = 16;
 /// What is to be looked for.
 #[derive(Debug)]
 pub(super) struct Mentioned<'a> {
-    /// Everything that is declared or recorded.
-    pub ids: BTreeSet<&'a ObjectId>,
-    /// What is recorded, and declared no more: the absence of these is to be proved.
-    recorded: BTreeSet<&'a ObjectId>,
+    /// Everything that is declared or recorded, in order.
+    ids: Vec<&'a ObjectId>,
+    /// What is recorded, and declared no more, in order: the absence of these is to be proved.
+    recorded: Vec<&'a ObjectId>,
 }
 
 impl<'a> Mentioned<'a> {
     pub fn new(desired: &'a DesiredState, ours: &'a Record) -> Self {
-        let recorded = ours.objects.iter().chain(ours.pending.keys());
-        let recorded: BTreeSet<&ObjectId> = recorded.filter(|id| !desired.objects.contains_key(*id)).collect();
-        let ids = desired.objects.keys().chain(recorded.iter().copied()).collect();
+        let recorded = recorded_and_undeclared(desired, ours);
+        let mut ids: Vec<&ObjectId> = desired.objects.keys().chain(recorded.iter().copied()).collect();
+        ids.sort(); // two parts that are sorted: they are merged
         Self { ids, recorded }
+    }
+
+    /// Whether it is mentioned.
+    pub fn has(&self, id: &ObjectId) -> bool {
+        self.ids.binary_search(&id).is_ok()
     }
 
     /// Just these; nothing follows from the absence of any.
     pub fn only(ids: BTreeSet<&'a ObjectId>) -> Self {
-        Self { ids, recorded: BTreeSet::new() }
+        Self { ids: ids.into_iter().collect(), recorded: Vec::new() }
     }
 }
 
@@ -83,9 +90,10 @@ pub(super) fn sessions(
 ) -> Result<BTreeMap<ObjectId, Vec<ObservedSession>>, Error> {
     // Consul tells nodes apart by their names in lower case.
     let mut lower = InLowerCase::default();
-    let mut wanted: HashMap<String, HashMap<&str, Vec<&ObjectId>>> = HashMap::new();
+    // Of each name the places among the ids; of more than one where a node is spelled in several ways.
+    let mut wanted: HashMap<String, HashMap<&str, (usize, Vec<usize>)>> = HashMap::new();
     let mut nodes: BTreeMap<String, &str> = BTreeMap::new();
-    for &id in &mentioned.ids {
+    for (place, &id) in mentioned.ids.iter().enumerate() {
         let ObjectId::Session { node, name } = id else { continue };
         let lower = lower.of(node);
         if !nodes.contains_key(lower) {
@@ -93,23 +101,25 @@ pub(super) fn sessions(
             wanted.insert(lower.to_owned(), HashMap::new());
         }
         if let Some(names) = wanted.get_mut(lower) {
-            names.entry(name).or_default().push(id);
+            match names.entry(name) {
+                Entry::Vacant(new) => drop(new.insert((place, Vec::new()))),
+                Entry::Occupied(mut old) => old.get_mut().1.push(place),
+            }
         }
     }
-    let mut found: BTreeMap<ObjectId, Vec<ObservedSession>> = BTreeMap::new();
+    let mut found: Vec<(usize, ObservedSession)> = Vec::new();
     let mut seen_nodes = BTreeSet::new();
     for entry in session_entries(run, &nodes)? {
         let node = lower.of(&entry.node);
         let Some(names) = wanted.get(node) else { continue };
-        for &id in names.get(entry.name.as_str()).into_iter().flatten() {
-            let mut observed = ObservedSession::try_from(&entry)?;
-            if let Some(Object::Session(wish)) = desired.objects.get(id).map(|declared| &declared.object) {
-                observed.session = observed.session.spelled_as(wish);
-            }
-            found.entry(id.clone()).or_default().push(observed);
-        }
         if !seen_nodes.contains(node) {
             seen_nodes.insert(node.to_owned());
+        }
+        if let Some((place, others)) = names.get(entry.name.as_str()) {
+            for place in others {
+                found.push((*place, ObservedSession::try_from(&entry)?));
+            }
+            found.push((*place, ObservedSession::try_from(entry)?));
         }
     }
     // One session that is seen proves that the token may see those of that node.
@@ -118,7 +128,32 @@ pub(super) fn sessions(
         _ => None,
     });
     prove_sessions_are_seen(run.client, &doubtful.collect())?;
-    Ok(found)
+    Ok(by_id(found, desired, &mentioned.ids))
+}
+
+/// Puts sessions under their ids, of which each has the place. In the order of ids, and along with what is declared: Consul
+/// gives sessions in an order of its own, and to search for each of many costs more than to sort them by numbers.
+fn by_id(
+    mut found: Vec<(usize, ObservedSession)>,
+    desired: &DesiredState,
+    ids: &[&ObjectId],
+) -> BTreeMap<ObjectId, Vec<ObservedSession>> {
+    // Not moved while they are sorted: they are large.
+    found.sort_by_cached_key(|(place, _)| *place);
+    let mut declared = desired.objects.iter().peekable();
+    let mut sorted: Vec<(ObjectId, Vec<ObservedSession>)> = Vec::with_capacity(found.len());
+    for (place, mut observed) in found {
+        let Some(&id) = ids.get(place) else { continue };
+        while declared.next_if(|(before, _)| *before < id).is_some() {}
+        if let Some((_, Declared { object: Object::Session(wish), .. })) = declared.peek().filter(|(at, _)| *at == id) {
+            observed.session = observed.session.spelled_as(wish);
+        }
+        match sorted.last_mut().filter(|(last, _)| last == id) {
+            Some((_, sessions)) => sessions.push(observed),
+            None => sorted.push((id.clone(), vec![observed])),
+        }
+    }
+    sorted.into_iter().collect()
 }
 
 fn session_entries(run: &StateReconciler<'_>, nodes: &BTreeMap<String, &str>) -> Result<Vec<SessionEntry>, Error> {
@@ -185,7 +220,7 @@ fn services(run: &StateReconciler<'_>, mentioned: &Mentioned<'_>, observed: &mut
     let looks = parallel::all(&nodes, run.parallelism, |(node, services)| {
         let seen = places.look(run, node)?;
         for (id, service) in services {
-            if mentioned.recorded.contains(id) && seen.observed(service).is_none() {
+            if mentioned.recorded.binary_search(id).is_ok() && seen.observed(service).is_none() {
                 places.prove_absent(run, node, service)?;
             }
         }
@@ -294,10 +329,14 @@ fn complete(meta: &QueryMeta, what: &str, rule: &str) -> Result<(), Error> {
 }
 
 /// Spells the nodes in a record, and in what others have, as they are declared: Consul does not tell upper from lower
-/// case there.
-pub(super) fn spelled_as_declared(desired: &DesiredState, record: Record) -> Record {
-    let names: HashSet<&str> = desired.objects.keys().filter_map(node_of).collect();
+/// case there. Where that is another spelling, the record as it was comes with it.
+pub(super) fn spelled_as_declared(desired: &DesiredState, record: Record) -> (Record, Option<Record>) {
+    let names: HashSet<&str> = nodes_of(desired.objects.keys()).collect();
     let declared: HashMap<String, &str> = names.iter().map(|node| (node.to_lowercase(), *node)).collect();
+    let ids = record.objects.iter().chain(record.pending.keys()).chain(&record.protected);
+    if nodes_of(ids).all(|node| names.contains(node) || !declared.contains_key(&node.to_lowercase())) {
+        return (record, None);
+    }
     let spelled = |id: ObjectId| {
         let other = node_of(&id).filter(|node| !names.contains(node));
         let Some(node) = other.and_then(|node| declared.get(&node.to_lowercase())).map(|node| (*node).to_owned())
@@ -310,12 +349,20 @@ pub(super) fn spelled_as_declared(desired: &DesiredState, record: Record) -> Rec
             ObjectId::Key(key) => ObjectId::Key(key),
         }
     };
-    Record {
+    let before = record.clone();
+    let record = Record {
         objects: record.objects.into_iter().map(spelled).collect(),
         pending: record.pending.into_iter().map(|(id, hash)| (spelled(id), hash)).collect(),
         protected: record.protected.into_iter().map(spelled).collect(),
         replacing: record.replacing,
-    }
+    };
+    (record, Some(before))
+}
+
+/// The nodes of `ids`, each once where its ids stand together: of many objects in order there are few.
+fn nodes_of<'a>(ids: impl Iterator<Item = &'a ObjectId>) -> impl Iterator<Item = &'a str> {
+    let mut last = None;
+    ids.filter_map(node_of).filter(move |node| last.replace(*node) != Some(*node))
 }
 
 fn node_of(id: &ObjectId) -> Option<&str> {

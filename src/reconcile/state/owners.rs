@@ -24,7 +24,7 @@ impl Owners<'_> {
     /// See [`Error`]; a record that cannot be relied on is one.
     pub fn list(&self) -> Result<BTreeMap<String, Record>, Error> {
         let inventory = Inventory::read(self.client, self.query)?;
-        let records = inventory.owners().map(|owner| Ok((owner.to_owned(), inventory.of(owner)?.record)));
+        let records = inventory.owners().map(|owner| Ok((owner.to_owned(), inventory.of(owner)?.0)));
         records.collect()
     }
 
@@ -54,16 +54,16 @@ impl Owners<'_> {
         objects: &BTreeSet<ObjectId>,
     ) -> Result<BTreeSet<ObjectId>, Error> {
         let inventory = Inventory::read(self.client, self.query)?;
-        let (giver, receiver) = (inventory.of(from.owner())?, inventory.of(to.owner())?);
-        let has = |id: &ObjectId| giver.record.objects.contains(id) || giver.record.pending.contains_key(id);
+        let (mut after_giver, giver) = inventory.of(from.owner())?;
+        let (mut after_receiver, receiver) = inventory.of(to.owner())?;
+        let has = |id: &ObjectId| after_giver.objects.contains(id) || after_giver.pending.contains_key(id);
         if let Some(id) = objects.iter().find(|id| !has(id)) {
             return Err(Error::NotOwned { id: id.clone(), owner: from.owner().to_owned() });
         }
         let mut moved: BTreeSet<ObjectId> = objects.clone();
         if moved.is_empty() {
-            moved.extend(giver.record.objects.iter().chain(giver.record.pending.keys()).cloned());
+            moved.extend(after_giver.objects.iter().chain(after_giver.pending.keys()).cloned());
         }
-        let (mut after_giver, mut after_receiver) = (giver.record.clone(), receiver.record.clone());
         for id in &moved {
             if after_giver.objects.remove(id) {
                 after_receiver.objects.insert(id.clone());
