@@ -127,6 +127,13 @@ impl Client {
         Self::of(Config { timeout, ..config.clone() }, transport.clone(), *over_http)
     }
 
+    /// The same client with connections of its own, for a thread that sends much: threads that share connections wait for
+    /// each other whenever one takes a connection or gives it back.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        self.at(self.inner.config.address.clone()).unwrap_or_else(|_| self.clone())
+    }
+
     /// The agent's address, for messages.
     pub fn address(&self) -> &str {
         &self.inner.address

@@ -13,13 +13,24 @@ pub(super) fn each<T: Sync, R: Send, E: Send>(
     threads: usize,
     work: impl Fn(&T) -> Result<R, E> + Sync,
 ) -> Outcome<R, E> {
+    each_with(items, threads, || (), |(), item| work(item))
+}
+
+/// [`each`], where each thread begins with something of its own.
+pub(super) fn each_with<T: Sync, R: Send, E: Send, O>(
+    items: &[T],
+    threads: usize,
+    own: impl Fn() -> O + Sync,
+    work: impl Fn(&O, &T) -> Result<R, E> + Sync,
+) -> Outcome<R, E> {
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let outcome = Mutex::new((Vec::with_capacity(items.len()), None));
     let worker = || {
+        let own = own();
         while !stop.load(Ordering::Relaxed) {
             let place = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(place) else { return };
-            let result = work(item);
+            let result = work(&own, item);
             let mut outcome = outcome.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             match result {
                 Ok(result) => outcome.0.push((place, result)),

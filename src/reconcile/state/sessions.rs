@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::consul::{Error as ConsulError, SessionRequest};
+use crate::consul::{Client, Error as ConsulError, SessionRequest};
 use crate::object::{ObjectId, ObservedSession, Session, SessionId};
 use crate::plan::state::{StateChange, Step, UnsafeState};
 use crate::plan::{Change, UnsafePlan};
@@ -60,8 +60,9 @@ pub(super) fn create(work: &Work<'_>) -> Result<(), Error> {
     if creates.is_empty() {
         return Ok(());
     }
-    let (_, failed) = parallel::each(&creates, work.run.parallelism, |(change, after)| {
-        let id = create_one(work, after).map_err(|error| work.failed(&change.id, error))?;
+    let own = || work.run.client.apart();
+    let (_, failed) = parallel::each_with(&creates, work.run.parallelism, own, |client, (change, after)| {
+        let id = create_one(work, client, after).map_err(|error| work.failed(&change.id, error))?;
         work.created(&change.id, id);
         if matches!(change.step, Step::Session(Change::Create { .. })) {
             work.finished(change);
@@ -90,13 +91,13 @@ pub(super) fn create(work: &Work<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn create_one(work: &Work<'_>, session: &Session) -> Result<SessionId, Error> {
+fn create_one(work: &Work<'_>, client: &Client, session: &Session) -> Result<SessionId, Error> {
     session.validate()?;
     let request = SessionRequest::from(session);
     let start = Instant::now();
     loop {
         work.go_on()?;
-        match work.run.client.session().create(&request, work.run.query) {
+        match client.session().create(&request, work.run.query) {
             Err(error) if awaits_checks(work, session, &error) && start.elapsed() < CHECKS => std::thread::sleep(PAUSE),
             created => return Ok(SessionId::parse(&created?)?),
         }
