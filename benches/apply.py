@@ -34,7 +34,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         sessions = write(folder, SESSIONS, 0)
         created(folder, table, sessions)
-        unchanged(table, sessions)
+        unchanged(folder, table, sessions)
         grown(folder, table)
     table.end("`wrk` creates what a run of so many seconds allows; its rate is that of its own report.")
 
@@ -112,7 +112,8 @@ end
 # --- nothing to do ----------------------------------------------------------------------------
 
 
-def unchanged(table, spec):
+def unchanged(folder, table, spec):
+    """Beside the whole, its parts by themselves: Lictor reads the spec while Consul answers, and takes in the answers then."""
     with common.consul_server():
         common.Consul().wait_for_own_node()
         common.spawn(apply(spec))
@@ -123,6 +124,8 @@ def unchanged(table, spec):
         commands = {
             "ours": apply(spec),
             "curl": common.curl(*(path for _, path, _ in requests)),
+            "longest": common.curl(max(requests, key=lambda request: request[2])[1]),
+            "start": [common.binary("lictor"), "validate", write(folder, 1, 0)],
             "validate": [common.binary("lictor"), "validate", spec],
         }
         took = {name: median(times) for name, times in interleave(UNCHANGED_ROUNDS, {
@@ -131,8 +134,13 @@ def unchanged(table, spec):
     ratio = took["ours"] / took["curl"]
     table.row("the same again, time", ms(took["ours"]), "`curl` of the same reads", ms(took["curl"]), ratio,
               "under 1.5", ratio < 1.5)
-    table.row("of which reading the spec", ms(took["validate"]), "`curl` of the same reads", ms(took["curl"]),
+    table.row("the same reads, bytes", size(sum(length for _, _, length in requests)), "`curl` of the longest of them",
+              ms(took["longest"]))
+    table.row("starting, and a spec of one session, by itself", ms(took["start"]))
+    table.row("reading the spec, by itself (`validate`)", ms(took["validate"]), "`curl` of the same reads", ms(took["curl"]),
               took["validate"] / took["curl"])
+    rest = took["ours"] - max(took["validate"], took["curl"])
+    table.row("what comes behind the longer of the two: taking in the answers, comparing", ms(rest))
 
 
 # --- more objects -----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use support::Agent;
 use support::agent::Options;
 use support::lab::{Lab, snapshot, value, world};
+use support::proxy::{Act, Proxy};
 
 fn agent() -> Agent {
     Agent::start(Options::default())
@@ -193,6 +194,30 @@ keys:
     let lab = lab.env("SECRET", "second");
     snapshot("values_changed", &[lab.run("plan s.yaml"), lab.run("diff s.yaml")]);
     assert!(lab.ok("diff s.yaml").lines().count() < 100, "the hash of what does not differ is all that is left out");
+}
+
+/// What a plan most likely reads is sent before the specs are read: it is not read again.
+#[test]
+fn everything_is_read_once() {
+    let agent = agent();
+    let lab = Lab::of(&agent);
+    lab.spec("defaults: {session: {node: node1}}\nsessions:\n  - {name: a}\n  - {name: b, node: \"node1\"}\nkeys:\n  - {key: k, value: v}\n");
+    lab.ok("apply s.yaml --yes");
+    let proxy = Proxy::start(&agent.address(), |_| Act::Forward);
+    for command in ["plan s.yaml", "diff s.yaml", "apply s.yaml --yes"] {
+        let before = proxy.seen().len();
+        Lab::at(&proxy.address()).file("s.yaml", lab.read("s.yaml")).ok(command);
+        let mut reads = proxy.seen().split_off(before);
+        reads.sort();
+        let expected = [
+            "GET /v1/agent/self",
+            "GET /v1/kv/k?consistent",
+            "GET /v1/kv/lictor/owners/",
+            "GET /v1/kv/lictor/owners/?consistent&recurse",
+            "GET /v1/session/node/node1?consistent",
+        ];
+        assert_eq!(reads, expected, "{command}");
+    }
 }
 
 #[test]

@@ -14,7 +14,8 @@ use super::progress::Progress;
 use super::saved_plan::SavedPlan;
 use super::show::{Format, Show};
 use super::watch::{self, Round, When};
-use super::{ask, refused, show, stop, wish};
+use super::wish::{self, Wish};
+use super::{ask, refused, show, stop};
 use crate::consul::{Client, Query};
 use crate::duration::ConsulDuration;
 use crate::object::{DesiredState, Place, Refused};
@@ -95,25 +96,26 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         _ => {}
     }
     // Not dropped: the program ends with it, and to give 100,000 objects back one by one takes longer than to plan them.
-    let desired = ManuallyDrop::new(match &saved {
-        Some(saved) => saved.desired()?,
-        None => wish::read(&paths)?,
+    let wish = ManuallyDrop::new(match &saved {
+        Some(saved) => wish::of(saved.desired()?, connect)?,
+        None if forever => wish::of(wish::read(&paths)?, connect)?,
+        None => wish::read_ahead(&paths, connect)?,
     });
+    let Wish { desired, client, query, ahead } = &*wish;
     let policy = saved.as_ref().map_or_else(|| policy.policy(), |saved| saved.policy().clone());
-    let (client, query) = connect.open_for(&desired.place)?;
-    let run = how.reconciler(&client, &query, &policy);
-    let datacenter = run.datacenter()?;
+    let (first, run) = (how.reconciler(ahead, query, &policy), how.reconciler(client, query, &policy));
+    let datacenter = first.datacenter()?;
     if let Some(saved) = &saved {
         saved.check_cluster(&run.cluster()?, &datacenter)?;
     }
-    let work =
-        Work { run: &run, datacenter: &datacenter, how: &how, show, saved: saved.as_ref(), purpose: Purpose::Apply };
+    let (saved, purpose) = (saved.as_ref(), Purpose::Apply);
+    let work = Work { first: &first, run: &run, datacenter: &datacenter, how: &how, show, saved, purpose };
     if forever {
         let place = &desired.place;
         let read = || wish::read(&paths).and_then(|desired| same_place(desired, place));
         return watch::run(&run, &read, &|desired| work.round(desired), when);
     }
-    work.apply(&desired)
+    work.apply(desired)
 }
 
 /// Refuses specs that moved to another place while they are watched.
@@ -126,6 +128,9 @@ fn same_place(desired: DesiredState, place: &Place) -> Result<DesiredState, CliE
 
 /// A plan to make, to show and to apply.
 pub(super) struct Work<'a> {
+    /// For the first look, without the lock.
+    pub first: &'a StateReconciler<'a>,
+    /// For everything else.
     pub run: &'a StateReconciler<'a>,
     pub datacenter: &'a str,
     pub how: &'a How,
@@ -203,7 +208,7 @@ impl Work<'_> {
 
     fn attempt(&self, desired: &DesiredState, print_nothing: bool) -> Result<Outcome, CliError> {
         // A first look without the lock: mostly there is nothing to do, and nothing to wait for.
-        let planned = self.plan(desired)?;
+        let planned = self.plan(self.first, desired)?;
         let document = self.document(&planned, desired)?;
         if !document.refused.is_empty() {
             return Ok(self.refused(document, planned));
@@ -226,7 +231,7 @@ impl Work<'_> {
     }
 
     fn attempt_locked(&self, desired: &DesiredState, lock: &OwnerLock) -> Result<Outcome, CliError> {
-        let planned = self.plan(desired)?;
+        let planned = self.plan(self.run, desired)?;
         let document = self.document(&planned, desired)?;
         if !document.refused.is_empty() {
             return Ok(self.refused(document, planned));
@@ -248,11 +253,11 @@ impl Work<'_> {
         Outcome::Refused(Box::new(RefusedPlan { document, refusals: planned.plan.refusals, show: self.show }))
     }
 
-    fn plan(&self, desired: &DesiredState) -> Result<Planned, CliError> {
+    fn plan(&self, run: &StateReconciler<'_>, desired: &DesiredState) -> Result<Planned, CliError> {
         Ok(match self.purpose {
-            Purpose::Apply => self.run.plan(desired),
-            Purpose::Adopt => self.run.plan_adopt(desired),
-            Purpose::Destroy => self.run.plan_destroy(desired),
+            Purpose::Apply => run.plan(desired),
+            Purpose::Adopt => run.plan_adopt(desired),
+            Purpose::Destroy => run.plan_destroy(desired),
         }?)
     }
 

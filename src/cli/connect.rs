@@ -76,16 +76,23 @@ impl Connect {
     /// # Errors
     /// Where a flag or a variable says something else than the specs.
     pub fn open_for(self, place: &Place) -> Result<(Client, Query), CliError> {
-        let (client, mut query) = self.open()?;
-        reconcile::settle_place(&mut query, place)?;
-        reconcile::trust_partition(&client, &query)?;
-        Ok((client, query))
+        settled(self.open()?, place)
     }
 
     /// A client, and where its requests go.
     pub fn open(self) -> Result<(Client, Query), CliError> {
         self.reach.open(self.timeout.into())
     }
+}
+
+/// A client, and where its requests go in a place that specs name.
+///
+/// # Errors
+/// Where a flag or a variable says something else than the specs.
+pub(super) fn settled((client, mut query): (Client, Query), place: &Place) -> Result<(Client, Query), CliError> {
+    reconcile::settle_place(&mut query, place)?;
+    reconcile::trust_partition(&client, &query)?;
+    Ok((client, query))
 }
 
 impl Reach {

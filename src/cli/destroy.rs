@@ -40,5 +40,5 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     let run = how.reconciler(&client, &query, &policy);
     let datacenter = run.datacenter()?;
     let purpose = Purpose::Destroy;
-    Work { run: &run, datacenter: &datacenter, how: &how, show, saved: None, purpose }.apply(&desired)
+    Work { first: &run, run: &run, datacenter: &datacenter, how: &how, show, saved: None, purpose }.apply(&desired)
 }

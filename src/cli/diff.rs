@@ -8,8 +8,9 @@ use clap::Args;
 use super::connect::Connect;
 use super::error::{CliError, PENDING, REFUSED};
 use super::policy::PolicyFlags;
+use super::refused;
 use super::show::Color;
-use super::{refused, wish};
+use super::wish::{self, Wish};
 use crate::reconcile::StateReconciler;
 use crate::render::{self, PlanDocument};
 
@@ -31,10 +32,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
-    let desired = wish::read(&arguments.paths)?;
-    let (client, query) = arguments.connect.open_for(&desired.place)?;
+    let Wish { desired, ahead, query, .. } = wish::read_ahead(&arguments.paths, arguments.connect)?;
     let policy = arguments.policy.policy();
-    let run = StateReconciler::new(&client, &query, &policy);
+    let run = StateReconciler::new(&ahead, &query, &policy);
     let planned = run.plan(&desired)?;
     let document = PlanDocument::whole(&planned.plan, &desired, &run.datacenter()?);
     arguments.color.print(&render::diff(&document))?;

@@ -2,9 +2,13 @@
 
 use std::path::PathBuf;
 
+use super::connect::{self, Connect};
 use super::error::CliError;
+use crate::consul::{Client, Query};
 use crate::object::DesiredState;
+use crate::reconcile;
 use crate::source;
+use crate::spec;
 
 /// Reads `paths`: files, folders, `-` for standard input; and the variables and files that they name.
 ///
@@ -13,4 +17,39 @@ use crate::source;
 pub(super) fn read(paths: &[PathBuf]) -> Result<DesiredState, CliError> {
     let variable = |name: &str| std::env::var_os(name);
     source::desired(paths, Some(&variable)).map(|(desired, _)| desired).map_err(CliError::Faults)
+}
+
+/// What specs declare, and the way to the agent.
+pub(super) struct Wish {
+    pub desired: DesiredState,
+    pub client: Client,
+    pub query: Query,
+    /// The same client, for the first look: what that most likely reads was sent before the specs were read.
+    pub ahead: Client,
+}
+
+/// As [`read`], while the agent already answers what a plan reads first.
+///
+/// # Errors
+/// As for [`read`]; then, where the agent can't be reached by these flags.
+pub(super) fn read_ahead(paths: &[PathBuf], connect: Connect) -> Result<Wish, CliError> {
+    let (texts, faults) = source::read(paths);
+    // The faults of the specs come first.
+    let opened = connect.open();
+    let ahead = opened.as_ref().ok().filter(|_| faults.is_empty()).and_then(|(client, query)| {
+        spec::glance(&texts).map(|nodes| client.reading_ahead(reconcile::first_reads(query, &nodes)))
+    });
+    let variable = |name: &str| std::env::var_os(name);
+    let desired = source::declared(&texts, faults, Some(&variable)).map_err(CliError::Faults)?;
+    let (client, query) = connect::settled(opened?, &desired.place)?;
+    Ok(Wish { desired, ahead: ahead.unwrap_or_else(|| client.clone()), client, query })
+}
+
+/// The same of what is declared elsewhere, or read again and again: nothing is sent ahead.
+///
+/// # Errors
+/// Where the agent can't be reached by these flags.
+pub(super) fn of(desired: DesiredState, connect: Connect) -> Result<Wish, CliError> {
+    let (client, query) = connect.open_for(&desired.place)?;
+    Ok(Wish { desired, ahead: client.clone(), client, query })
 }

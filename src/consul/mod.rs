@@ -20,6 +20,7 @@
 
 mod acl;
 mod agent;
+mod ahead;
 mod catalog;
 mod client;
 mod config;

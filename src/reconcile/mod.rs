@@ -45,7 +45,7 @@ pub use report::{Action, Report};
 pub use service::{ServiceReconciler, ServiceReport};
 pub use state::{
     Export, OwnerLock, Owners, Planned, RecordError, Selection, StateError, StateReconciler, StateReport, Watcher,
-    export,
+    export, first_reads,
 };
 
 /// How often a run starts over because the world moved under it: a session that it kept ended meanwhile, say.

@@ -19,9 +19,21 @@ pub use values::ValueFiles;
 /// # Errors
 /// Every fault of every file.
 pub fn desired(paths: &[PathBuf], variable: Option<Variables<'_>>) -> Result<(DesiredState, usize), Vec<Fault>> {
-    let (texts, mut faults): (Vec<Text>, Vec<Fault>) = read(paths);
-    match spec::read(&texts, Values { files: &ValueFiles, variable }) {
-        Ok(state) if faults.is_empty() => Ok((state, texts.len())),
+    let (texts, faults) = read(paths);
+    declared(&texts, faults, variable).map(|state| (state, texts.len()))
+}
+
+/// What `texts` declare, as [`desired`] says it; `faults` are those that were found when the texts were read.
+///
+/// # Errors
+/// Every fault.
+pub fn declared(
+    texts: &[Text],
+    mut faults: Vec<Fault>,
+    variable: Option<Variables<'_>>,
+) -> Result<DesiredState, Vec<Fault>> {
+    match spec::read(texts, Values { files: &ValueFiles, variable }) {
+        Ok(state) if faults.is_empty() => Ok(state),
         Ok(_) => Err(faults),
         Err(more) => {
             faults.extend(more);

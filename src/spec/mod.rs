@@ -14,6 +14,7 @@ mod check;
 mod document;
 mod fault;
 mod gather;
+mod glance;
 mod key;
 mod page;
 mod scalar;
@@ -33,6 +34,7 @@ use crate::object::DesiredState;
 pub use document::schema;
 pub use fault::Fault;
 pub use gather::SAVED_PLAN;
+pub use glance::glance;
 pub use write::document;
 
 /// One file of specs.

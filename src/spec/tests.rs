@@ -36,6 +36,18 @@ services:
   - {name: web, port: 80, weights: {passing: 2}, checks: [{http: "http://web1/", interval: 10s, header: {A: [b]}}]}
 "#;
 
+#[test]
+fn a_glance_finds_the_nodes_of_sessions_and_gives_up_where_a_place_is_named() {
+    let text = |content: &str| Text { content: content.to_owned(), ..Text::default() };
+    let seen = |content: &str| glance(&[text(content)]).map(|nodes| nodes.into_iter().map(str::to_owned).collect());
+    let nodes = |nodes: &[&str]| Some(nodes.iter().map(|node| (*node).to_owned()).collect::<Vec<_>>());
+    assert_eq!(seen(SPEC), nodes(&["web1"]));
+    assert_eq!(seen("sessions:\n- name: a\n  node: \"b\" # c\n  node: 'd'\n"), nodes(&["b", "d"]));
+    assert_eq!(seen("services:\n  - {name: a, node: b}\nowner: node:\n"), nodes(&[]));
+    assert_eq!(seen("{\"sessions\": [{\"name\": \"a\", \"node\": \"b\"}]}"), nodes(&[]));
+    assert_eq!(seen("version: 1\ndatacenter: dc2\nsessions:\n  - {name: a, node: b}\n"), None);
+}
+
 /// Every fault prints, and stands where the text has something.
 fn hold(content: &str, result: Result<DesiredState, Vec<Fault>>) {
     let Err(faults) = result else { return };

@@ -47,6 +47,7 @@ pub use export::{Export, Selection, export};
 pub use hold::OwnerLock;
 use inventory::{Inventory, Standing};
 use observe::Mentioned;
+pub use observe::first_reads;
 pub use owners::Owners;
 pub use record::RecordError;
 pub use watch::Watcher;

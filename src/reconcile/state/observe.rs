@@ -7,7 +7,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::consul::{Client, QueryMeta, SessionEntry};
+use crate::consul::{Client, Query, QueryMeta, Request, SessionEntry};
 use crate::object::{
     Declared, DesiredState, ExternalNode, HeldLocks, NodeState, Object, ObjectId, ObservedKey, ObservedNode,
     ObservedSession, ObservedState, Record,
@@ -15,6 +15,7 @@ use crate::object::{
 use crate::plan::key::KeyPolicy;
 use crate::plan::state::recorded_and_undeclared;
 
+use super::inventory::OWNERS;
 use super::{Error, StateReconciler, parallel};
 use crate::reconcile::service::{Seen, ServiceReconciler, members};
 use crate::reconcile::{KeyReconciler, observe as single};
@@ -80,6 +81,21 @@ pub(super) fn observe(
     let mut observed = ObservedState { sessions, keys, ..ObservedState::default() };
     services(run, mentioned, &mut observed)?;
     Ok(observed)
+}
+
+/// The reads that a plan begins with which speaks of sessions on these nodes, to be sent ahead. What is not among them, or
+/// is and was not needed, costs time and nothing else.
+pub fn first_reads(query: &Query, nodes: &BTreeSet<&str>) -> Vec<Request> {
+    let consistent = query.consistent();
+    let sessions: Vec<Request> = if nodes.len() > FEW_NODES {
+        vec![Request::get(&["session", "list"]).with(&consistent)]
+    } else {
+        nodes.iter().map(|node| Request::get(&["session", "node", node]).with(&consistent)).collect()
+    };
+    let itself = Request::get(&["agent", "self"]);
+    let readable = Request::get_kv(OWNERS).with(query);
+    let owners = Request::get_kv(OWNERS).with(&consistent).flag("recurse");
+    sessions.into_iter().chain([owners, readable, itself]).collect()
 }
 
 /// The sessions of the names that are mentioned, on their nodes.
