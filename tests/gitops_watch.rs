@@ -150,6 +150,10 @@ fn an_agent_that_is_away_for_a_while() {
 fn an_agent_that_is_started_anew_and_knows_nothing() {
     let agent = agent();
     let port = agent.address().rsplit(':').next().unwrap().parse().unwrap();
+    // So that the new agent's indexes are lower than those that the watch knows.
+    for round in 0..50 {
+        agent.put("/v1/kv/other", &json!(round));
+    }
     let lab = Lab::of(&agent);
     lab.spec(SPEC);
     let watch = lab.start("apply s.yaml --yes --watch");

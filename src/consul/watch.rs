@@ -28,7 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 ///
 /// # Guarantees
 /// - The index rules of Consul's documentation hold: an index that goes backwards starts over, and after the first
-///   answer no query is sent without an index.
+///   answer no query is sent without an index; but behind one that failed, for whoever answers next may be another server,
+///   or the same with less in it.
 /// - Answers come no faster than Consul makes them, and a query that returns without news, or fails, is followed by
 ///   a pause, with jitter, of up to 15 s.
 /// - Each query has its own deadline: its wait, the sixteenth part of it by which Consul spreads answers, and 5 s.
@@ -113,7 +114,11 @@ impl<T: DeserializeOwned + Default> Iterator for Watch<T> {
                 let held = start.elapsed() >= self.wait;
                 if self.take_index(meta.index) || held { self.pause = Duration::ZERO } else { self.slow_down() }
             }
-            Err(_) => self.slow_down(),
+            Err(_) => {
+                // Whoever answers next may know less than this index, and would wait for it in vain.
+                self.index = 0;
+                self.slow_down();
+            }
         }
         Some(answer)
     }
@@ -121,7 +126,35 @@ impl<T: DeserializeOwned + Default> Iterator for Watch<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::consul::{Config, Query, Response, Transport};
+
+    /// Answers with an index, fails, and answers again.
+    #[derive(Debug, Default)]
+    struct Failing(Mutex<Vec<String>>);
+
+    impl Transport for Failing {
+        fn send(&self, request: &Request, _: &str, _: Duration) -> Result<Response, Error> {
+            let mut seen = self.0.lock().unwrap();
+            seen.push(request.path_and_query());
+            let status = if seen.len() == 2 { 500 } else { 200 };
+            let meta = QueryMeta { index: Some(70), ..QueryMeta::default() };
+            Ok(Response { meta, ..Response::json(status, &Vec::<String>::new()) })
+        }
+    }
+
+    #[test]
+    fn behind_a_failure_it_starts_over() {
+        let failing = Arc::new(Failing::default());
+        let client = Client::with_transport(Config::default(), failing.clone());
+        let watch = client.kv().watch("a", &Query::default()).unwrap();
+        let answers: Vec<bool> = watch.take(3).map(|answer| answer.is_ok()).collect();
+        assert_eq!(answers, [true, false, true]);
+        let with_index: Vec<bool> = failing.0.lock().unwrap().iter().map(|path| path.contains("index=70")).collect();
+        assert_eq!(with_index, [false, true, false]);
+    }
 
     #[test]
     fn the_index_rules() {
