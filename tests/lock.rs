@@ -8,10 +8,15 @@ use std::time::Duration;
 use lictor::consul::{Client, Operation, Query, Settings};
 use lictor::coordinate::{Cancel, Error, LOCK_FLAGS, Lock, Session, SessionOptions, Why};
 use serde_json::json;
+use support::proxy::Proxy;
 use support::{Agent, unique};
 
 fn client() -> Client {
-    let settings = Settings { host: Some(Agent::shared().address()), ..Settings::default() };
+    client_at(&Agent::shared().address())
+}
+
+fn client_at(address: &str) -> Client {
+    let settings = Settings { host: Some(address.to_owned()), ..Settings::default() };
     Client::new(settings.into_config().unwrap()).unwrap()
 }
 
@@ -74,6 +79,55 @@ fn a_lock_is_lost_with_its_session_and_with_its_key() {
     agent.put(&format!("/v1/session/destroy/{}", ours.id()), &json!(""));
     assert_eq!(guard.lost().wait(), Why::SessionEnded, "the next renewal says so");
     assert!(matches!(lock.acquire(), Err(Error::SessionLost { .. })));
+}
+
+#[test]
+fn a_watch_outlasts_a_network_that_fails_and_tells_of_a_loss_after_it() {
+    let (agent, key) = (Agent::shared(), unique("lock/faulty"));
+    let proxy = Proxy::faulty(&agent.address());
+    let ours = session(&client_at(&proxy.address()));
+    let lock = Lock::new(&ours, &key).unwrap();
+    let guard = lock.acquire().unwrap();
+    proxy.fail(6);
+    guard.watch().unwrap();
+    proxy.reads_again();
+    assert_eq!(guard.lost().why(), None, "nobody has taken it away");
+    agent.delete(&format!("/v1/kv/{key}"));
+    assert_eq!(guard.lost().wait(), Why::KeyLost);
+}
+
+#[test]
+fn who_waits_outlasts_a_network_that_fails_at_every_step() {
+    for fair in [false, true] {
+        let (client, key) = (client(), unique("lock/patient"));
+        let first = session(&client);
+        let held = Lock::new(&first, &key).unwrap();
+        let guard = held.acquire().unwrap();
+        let token = guard.token();
+        let proxy = Proxy::faulty(&Agent::shared().address());
+        let second = session(&client_at(&proxy.address()));
+        let lock = Lock::new(&second, &key).unwrap();
+        let lock = if fair { lock.fair() } else { lock };
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| lock.acquire().unwrap().token());
+            proxy.has_seen("index=");
+            proxy.fail(3); // each in its own way, the writes that take the lock too
+            guard.release().unwrap();
+            assert!(waiter.join().unwrap() > token);
+        });
+    }
+}
+
+#[test]
+fn who_has_it_has_it_with_the_same_token_by_another_lock_of_the_session() {
+    let (client, key) = (client(), unique("lock/reclaim"));
+    let ours = session(&client);
+    let (lock, same) = (Lock::new(&ours, &key).unwrap(), Lock::new(&ours, &key).unwrap());
+    let guard = lock.acquire().unwrap();
+    let again = same.try_acquire().unwrap().expect("it is ours");
+    assert_eq!(again.token(), guard.token());
+    again.release().unwrap();
+    assert!(matches!(guard.release(), Err(Error::SessionLost { .. })), "it was given back");
 }
 
 #[test]

@@ -5,8 +5,8 @@
 mod support;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,141 +14,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::agent::Options;
 use support::proxy::{Act, Proxy};
+use support::run::{Run, ends_with, kill, text, until};
 use support::{Agent, unique};
-use tempfile::TempDir;
-
-/// A command that writes down every 2 ms that it lives, in `FILE.PID`, and deaf to SIGTERM notes it in `FILE.term`.
-const BEAT: &str = r#"
-import os, signal, sys, time
-name, kind = sys.argv[1], sys.argv[2]
-def note(*_):
-    with open(name + ".term", "w") as file: file.write(str(time.monotonic_ns()))
-    if kind == "polite": os._exit(3)
-signal.signal(signal.SIGTERM, note)
-if kind == "family":                       # one more in a group of its own, and one in a session of its own
-    if os.fork() == 0: os.setpgid(0, 0); kind = "group"
-    elif os.fork() == 0: os.setsid(); kind = "session"
-beats = os.open(f"{name}.{os.getpid()}", os.O_CREAT | os.O_WRONLY)
-while True:
-    os.pwrite(beats, b"%020d" % time.monotonic_ns(), 0)
-    time.sleep(0.002)
-"#;
-
-/// One run of `lictor lock run`.
-struct Run {
-    folder: TempDir,
-    address: String,
-    path: String,
-}
-
-impl Run {
-    fn new(path: &str) -> Self {
-        Self::at(&Agent::shared().address(), path)
-    }
-
-    fn at(address: &str, path: &str) -> Self {
-        Self { folder: TempDir::new().unwrap(), address: address.to_owned(), path: path.to_owned() }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self, flags: &[&str], command: &[&str]) -> Command {
-        let mut lictor = Command::new(env!("CARGO_BIN_EXE_lictor"));
-        lictor
-            .args(["lock", "run", &self.path, "--result-file"])
-            .arg(self.file("result"))
-            .args(flags)
-            .arg("--")
-            .args(command)
-            .env_clear()
-            .env("CONSUL_HTTP_ADDR", &self.address)
-            .env("PATH", std::env::var_os("PATH").unwrap())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        lictor
-    }
-
-    fn run(&self, flags: &[&str], command: &[&str]) -> Output {
-        self.command(flags, command).output().unwrap()
-    }
-
-    /// Starts a command that beats, and waits until it does.
-    fn beating(&self, flags: &[&str], kind: &str) -> Child {
-        let beat = self.file("beat");
-        let child = self.command(flags, &["python3", "-c", BEAT, beat.to_str().unwrap(), kind]).spawn().unwrap();
-        let members = if kind == "family" { 3 } else { 1 };
-        until(|| self.beats().len() == members && self.result()["lease_deadline"].is_u64());
-        child
-    }
-
-    /// When each process of the command last lived.
-    fn beats(&self) -> Vec<u64> {
-        let files = std::fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
-        let beats =
-            files.filter(|file| file.extension().is_some_and(|end| end.to_str().unwrap().parse::<u32>().is_ok()));
-        beats.filter_map(|file| std::fs::read_to_string(file).ok()?.parse().ok()).collect()
-    }
-
-    /// When the command was asked to end.
-    fn asked(&self) -> Option<u64> {
-        std::fs::read_to_string(self.file("beat.term")).ok()?.parse().ok()
-    }
-
-    fn result(&self) -> Value {
-        let text = std::fs::read_to_string(self.file("result")).unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_default()
-    }
-
-    /// All of the command was dead before its lease ended.
-    #[track_caller]
-    fn died_in_time(&self, members: usize) {
-        let (beats, deadline) = (self.beats(), self.result()["lease_deadline"].as_u64().unwrap());
-        assert_eq!(beats.len(), members);
-        assert!(beats.iter().all(|last| *last < deadline), "{beats:?}, but the lease ended at {deadline}");
-        // A process that still lives beats every 2 ms.
-        std::thread::sleep(Duration::from_millis(200));
-        assert_eq!(self.beats(), beats, "it still lives");
-    }
-
-    fn key(&self) -> String {
-        format!("{}/.lock", self.path)
-    }
-
-    /// Neither a key nor a session is left.
-    #[track_caller]
-    fn left_nothing(&self, agent: &Agent) {
-        assert_eq!(agent.tree(&self.path), Vec::<Value>::new());
-        assert_eq!(agent.sessions(&format!("lictor lock {}", self.path)), Vec::<Value>::new());
-    }
-}
-
-fn until(mut done: impl FnMut() -> bool) {
-    let start = std::time::Instant::now();
-    while !done() {
-        assert!(start.elapsed() < Duration::from_secs(60), "it does not come");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn kill(signal: &str, pid: u32) {
-    assert!(Command::new("kill").args(["-s", signal, &pid.to_string()]).status().unwrap().success());
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-#[track_caller]
-fn ends_with(output: &Output, code: i32, words: &[&str]) {
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    for word in words {
-        assert!(said.contains(word), "{word:?} is not in: {said}");
-    }
-}
 
 #[test]
 fn the_command_gets_the_lock_in_its_environment_and_its_exit_code_is_ours() {
@@ -190,8 +57,8 @@ fn signals_reach_the_command() {
 
 #[test]
 fn a_signal_ends_the_wait_for_the_lock() {
-    let (holder, waiter) = (Run::new(&unique("run/wait")), Run::new(""));
-    let waiter = Run { path: holder.path.clone(), ..waiter };
+    let holder = Run::new(&unique("run/wait"));
+    let waiter = Run::new(&holder.path);
     let mut first = holder.beating(&[], "polite");
     let second = waiter.command(&[], &["true"]).spawn().unwrap();
     until(|| Agent::shared().sessions(&format!("lictor lock {}", holder.path)).len() == 2);
@@ -273,8 +140,8 @@ fn a_short_failure_of_the_agent_costs_nothing() {
 #[test]
 fn a_session_that_is_destroyed_or_a_key_that_is_deleted_ends_the_command_before_the_next_one_starts() {
     let agent = Agent::shared();
-    let (run, next) = (Run::new(&unique("run/destroyed")), Run::new(""));
-    let next = Run { path: run.path.clone(), ..next };
+    let run = Run::new(&unique("run/destroyed"));
+    let next = Run::new(&run.path);
     let child = run.beating(&[], "family");
     let start = "import sys, time; open(sys.argv[1], 'w').write(str(time.monotonic_ns()))";
     let follower = next.command(&[], &["python3", "-c", start, next.file("start").to_str().unwrap()]).spawn().unwrap();
@@ -326,6 +193,37 @@ fn the_command_dies_with_a_lictor_that_is_killed_and_in_time_with_one_that_is_st
 }
 
 #[test]
+fn a_lock_that_is_told_of_when_its_lease_is_over_starts_nothing() {
+    let (asked, told) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (asks, tells) = (asked.clone(), told.clone());
+    // No renewal is answered. The first look at the key takes five seconds; the lock is given, and that is told late.
+    let proxy = Proxy::start(&Agent::shared().address(), move |request| match request {
+        request if request.contains("/session/renew/") => Act::Hang,
+        request if request.starts_with("GET") => {
+            std::thread::sleep(Duration::from_secs(5));
+            Act::Forward
+        }
+        "PUT /v1/txn" => {
+            asks.store(true, Ordering::SeqCst);
+            while !tells.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Act::Forward
+        }
+        _ => Act::Forward,
+    });
+    let run = Run::at(&proxy.address(), &unique("run/late"));
+    let child = run.command(&["--ttl", "10s"], &["touch", run.file("ran").to_str().unwrap()]).spawn().unwrap();
+    until(|| asked.load(Ordering::SeqCst));
+    kill("STOP", child.id());
+    told.store(true, Ordering::SeqCst);
+    std::thread::sleep(Duration::from_millis(5_500)); // the lease has ten seconds, five of which are over
+    kill("CONT", child.id());
+    ends_with(&child.wait_with_output().unwrap(), 121, &["lost"]);
+    assert!(!run.file("ran").exists(), "the command ran after its lease");
+}
+
+#[test]
 fn the_command_dies_with_its_guardian() {
     let run = Run::new(&unique("run/guardian"));
     let script = "echo $PPID >\"$0\"; exec sleep 60";
@@ -338,9 +236,23 @@ fn the_command_dies_with_its_guardian() {
 }
 
 #[test]
+fn a_guardian_that_is_stopped_is_woken_to_end_all_of_the_command_in_time() {
+    let proxy = Proxy::start(&Agent::shared().address(), |request| match request {
+        request if request.contains("/session/renew/") => Act::Hang,
+        _ => Act::Forward,
+    });
+    let run = Run::at(&proxy.address(), &unique("run/asleep"));
+    let child = run.beating(&["--ttl", "10s"], "family");
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    kill("STOP", std::fs::read_to_string(children).unwrap().trim().parse().unwrap());
+    ends_with(&child.wait_with_output().unwrap(), 121, &["lost"]);
+    run.died_in_time(3);
+}
+
+#[test]
 fn a_lock_that_is_taken_is_not_had() {
-    let (run, other) = (Run::new(&unique("run/taken")), Run::new(""));
-    let other = Run { path: run.path.clone(), ..other };
+    let run = Run::new(&unique("run/taken"));
+    let other = Run::new(&run.path);
     let mut child = run.beating(&["--reason", "a migration"], "polite");
     let value =
         Command::new("curl").args(["-s", &format!("{}/v1/kv/{}?raw", run.address, run.key())]).output().unwrap();

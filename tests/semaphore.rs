@@ -9,10 +9,15 @@ use std::time::Duration;
 use lictor::consul::{Client, Operation, Query, Settings};
 use lictor::coordinate::{Cancel, Error, Lock, SEMAPHORE_FLAGS, Semaphore, Session, SessionOptions, Why};
 use serde_json::{Value, json};
+use support::proxy::Proxy;
 use support::{Agent, unique};
 
 fn client() -> Client {
-    let settings = Settings { host: Some(Agent::shared().address()), ..Settings::default() };
+    client_at(&Agent::shared().address())
+}
+
+fn client_at(address: &str) -> Client {
+    let settings = Settings { host: Some(address.to_owned()), ..Settings::default() };
     Client::new(settings.into_config().unwrap()).unwrap()
 }
 
@@ -72,19 +77,72 @@ fn who_waits_gets_a_permit_that_is_released_or_whose_holder_dies() {
 }
 
 #[test]
-fn a_permit_is_lost_with_its_keys() {
+fn a_permit_is_lost_with_its_keys_and_with_its_session() {
     let (agent, client, path) = (Agent::shared(), client(), unique("semaphore/lost"));
-    for key in ["own", "table"] {
+    for what in ["own", "table", "session"] {
         let ours = session(&client);
         let semaphore = Semaphore::new(&ours, &path, 1).unwrap();
         let permit = semaphore.acquire().unwrap();
         permit.watch().unwrap();
         assert_eq!(permit.lost().why(), None);
-        let key = if key == "own" { semaphore.key() } else { format!("{path}/.lock") };
-        agent.delete(&format!("/v1/kv/{key}"));
+        match what {
+            "own" => agent.delete(&format!("/v1/kv/{}", semaphore.key())),
+            "table" => agent.delete(&format!("/v1/kv/{path}/.lock")),
+            _ => drop(agent.put(&format!("/v1/session/destroy/{}", ours.id()), &json!(""))),
+        }
         assert_eq!(permit.lost().wait(), Why::KeyLost);
         assert!(matches!(permit.release(), Err(Error::SessionLost { why: Why::KeyLost, .. })));
     }
+}
+
+#[test]
+fn a_watch_outlasts_a_network_that_fails_and_tells_of_a_loss_after_it() {
+    let (agent, path) = (Agent::shared(), unique("semaphore/faulty"));
+    let proxy = Proxy::faulty(&agent.address());
+    let ours = session(&client_at(&proxy.address()));
+    let semaphore = Semaphore::new(&ours, &path, 1).unwrap();
+    let permit = semaphore.acquire().unwrap();
+    proxy.fail(6);
+    permit.watch().unwrap();
+    proxy.reads_again();
+    assert_eq!(permit.lost().why(), None, "nobody has taken it away");
+    agent.delete(&format!("/v1/kv/{}", semaphore.key()));
+    assert_eq!(permit.lost().wait(), Why::KeyLost);
+}
+
+#[test]
+fn who_waits_outlasts_a_network_that_fails_at_every_step() {
+    for fair in [false, true] {
+        let (client, path) = (client(), unique("semaphore/patient"));
+        let first = session(&client);
+        let held = Semaphore::new(&first, &path, 1).unwrap();
+        let permit = held.acquire().unwrap();
+        let token = permit.token();
+        let proxy = Proxy::faulty(&Agent::shared().address());
+        let second = session(&client_at(&proxy.address()));
+        let semaphore = Semaphore::new(&second, &path, 1).unwrap();
+        let semaphore = if fair { semaphore.fair() } else { semaphore };
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| semaphore.acquire().unwrap().token());
+            proxy.has_seen("index=");
+            proxy.fail(3); // each in its own way, the writes that take the permit too
+            permit.release().unwrap();
+            assert!(waiter.join().unwrap() > token);
+        });
+    }
+}
+
+#[test]
+fn who_has_a_permit_has_it_with_the_same_token_by_another_semaphore_of_the_session() {
+    let (client, path) = (client(), unique("semaphore/reclaim"));
+    let ours = session(&client);
+    let semaphores = [(); 2].map(|()| Semaphore::new(&ours, &path, 2).unwrap());
+    let permit = semaphores[0].acquire().unwrap();
+    let again = semaphores[1].try_acquire().unwrap().expect("it is ours");
+    assert_eq!(again.token(), permit.token());
+    assert_eq!(table(&path)["Holders"].as_object().unwrap().len(), 1);
+    again.release().unwrap();
+    assert!(matches!(permit.release(), Err(Error::SessionLost { .. })), "it was given back");
 }
 
 #[test]

@@ -109,6 +109,7 @@ impl Done {
         let over = |why: String| Failure::Lost { key: key.to_owned(), why };
         match (self.ended, self.why) {
             (_, Some(why)) => Err(over(why.to_string())),
+            (Err(Trouble::Late), None) => Err(over("its lease was about to end before there was a command".to_owned())),
             (Err(Trouble::Failed(failed)), None) => Err(Failure::Command { command: self.program, failed }),
             (Err(Trouble::Guardian(source)), None) => {
                 Err(Failure::System { what: "the guardian failed".to_owned(), source })

@@ -167,6 +167,12 @@ impl Error {
         }
     }
 
+    /// True where the cluster or the way to it failed, and not what was asked: that passes, as a rule. A write may have been
+    /// carried out all the same, see [`leaves_open`](Self::leaves_open).
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Connect { .. }) || self.leaves_open() || self.is_retryable(true)
+    }
+
     /// True where something else stood in the way: an operation of a transaction did not hold.
     pub fn is_conflict(&self) -> bool {
         self.status() == Some(409)

@@ -98,6 +98,11 @@ impl From<KeyError> for Error {
 }
 
 impl Error {
+    /// True where the cluster or the way to it failed: who waits goes on waiting.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Consul(error) if error.may_pass())
+    }
+
     /// True where the token (or the lack of one) is the reason.
     pub fn is_denied(&self) -> bool {
         match self {

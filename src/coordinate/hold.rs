@@ -31,11 +31,11 @@ use crate::duration::ConsulDuration;
 
 use super::kind::{Kind, LOCK};
 use super::line::{LINE, Turn};
-use super::lock::{BARRED_PAUSE, Lock, Try};
+use super::lock::{Lock, Try};
 use super::membership::folder;
 use super::semaphore::{self, SEMAPHORE, Semaphore, Table};
 use super::session::{TTL_MAX, TTL_MIN};
-use super::{Cancel, Error, Limits, Session, SessionOptions, Waiter};
+use super::{Cancel, Error, Limits, Session, SessionOptions, Waiter, wait};
 
 /// How long a hold that ended by itself bars its lock. Consul's own default.
 pub(super) const LOCK_DELAY: Duration = Duration::from_secs(15);
@@ -547,7 +547,7 @@ impl Claim<'_> {
             let (tried, over_limit) = self.try_with(holds, &pairs)?;
             match tried {
                 Try::Held(token) => return Ok(Some(Taken::New { token, over_limit })),
-                Try::Barred if limits.rest(BARRED_PAUSE)? => continue,
+                Try::Barred if limits.rest(wait::PAUSE)? => continue,
                 Try::Barred => return Ok(None),
                 Try::Moved if waiter.is_none() => {
                     pairs = holds.read()?;

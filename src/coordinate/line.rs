@@ -32,7 +32,7 @@ impl<'s> Turn<'s> {
     pub fn join(session: &'s Session, key: &str) -> Result<Self, Error> {
         let folder = format!("{key}.line/");
         let turn = Self { session, key: format!("{folder}{}", session.id()), folder };
-        turn.enter()?;
+        turn.enter()?; // where the answer is lost, dropping it leaves
         Ok(turn)
     }
 
@@ -52,7 +52,15 @@ impl<'s> Turn<'s> {
 
     /// Waits until it is our turn; false where the wait is over before.
     pub fn wait(&self, limits: &Limits<'_>) -> Result<bool, Error> {
-        while let Some(before) = self.before()? {
+        loop {
+            let before = match self.before() {
+                Ok(Some(before)) => before,
+                Ok(None) => return limits.go_on(),
+                Err(error) => {
+                    limits.outlast(error)?;
+                    continue;
+                }
+            };
             let watch = self.session.client().kv().watch(&before.key, self.session.query())?;
             let waiter = Waiter::start(watch);
             loop {
@@ -63,7 +71,6 @@ impl<'s> Turn<'s> {
                 }
             }
         }
-        limits.go_on()
     }
 
     /// The one who is next before us; `None` where we are the first.

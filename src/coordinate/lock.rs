@@ -7,6 +7,7 @@
 //! - A key that is something else, by its flags, is not touched.
 //! - Waiting sends no more than one blocking query at a time, and another one only when that is answered. A key that is
 //!   free but barred by a lock-delay, which no answer shows, is tried again by time, with jitter.
+//! - Who waits outlasts failures of the cluster and of the way to it.
 //!
 //! # Caveats
 //! - A lock is advisory: whoever does not ask for it is not kept out. A holder that was paused and resumed may go on for a
@@ -31,9 +32,6 @@ use super::{Cancel, Error, Limits, Session, Waiter, wait};
 
 /// The flags of HashiCorp's locks: what tells a lock's key from any other.
 pub const LOCK_FLAGS: u64 = 0x2ddc_cbc0_58a5_0c18;
-
-/// The longest pause before a key that is free, but barred by a lock-delay, is tried again.
-pub(super) const BARRED_PAUSE: Duration = Duration::from_secs(1);
 
 /// A lock on a key.
 #[derive(Debug)]
@@ -199,17 +197,21 @@ impl<'s> Lock<'s> {
         if !turn.as_ref().map_or(Ok(true), |turn| turn.wait(limits))? {
             return Ok(None);
         }
-        if let Some(token) = self.try_free()? {
-            return Ok(Some(token));
+        match self.try_free() {
+            Ok(None) => {}
+            Ok(token) => return Ok(token),
+            Err(error) => limits.outlast(error)?,
         }
         let waiter = Waiter::start(self.session.client().kv().watch(&self.key, self.session.query())?);
         while let Some(pairs) = limits.next(&waiter)? {
             loop {
-                match self.try_with(pairs.first())? {
-                    Try::Held(token) => return Ok(Some(token)),
-                    Try::Busy | Try::Moved => break,
-                    Try::Barred if limits.rest(BARRED_PAUSE)? => {}
-                    Try::Barred => return Ok(None),
+                match self.try_with(pairs.first()) {
+                    Ok(Try::Held(token)) => return Ok(Some(token)),
+                    Ok(Try::Busy | Try::Moved) => break,
+                    Ok(Try::Barred) if limits.rest(wait::PAUSE)? => {}
+                    Ok(Try::Barred) => return Ok(None),
+                    // Where it was done after all, the key has moved, which the next try finds.
+                    Err(error) => limits.outlast(error)?,
                 }
             }
         }

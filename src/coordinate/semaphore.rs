@@ -169,9 +169,16 @@ impl<'s> Semaphore<'s> {
         let waiter = Waiter::start(self.session.client().kv().watch_prefix(&self.folder, self.session.query())?);
         while let Some(pairs) = limits.next(&waiter)? {
             let table = Table::read(&self.folder, &pairs)?;
-            if let Try::Held(token) = self.try_with(&table)? {
-                claim.keep();
-                return Ok(Some(self.permit(token, &table)));
+            loop {
+                match self.try_with(&table) {
+                    Ok(Try::Held(token)) => {
+                        claim.keep();
+                        return Ok(Some(self.permit(token, &table)));
+                    }
+                    Ok(Try::Busy | Try::Moved | Try::Barred) => break,
+                    // Where it was done after all, the table has moved, which the next try finds.
+                    Err(error) => limits.outlast(error)?,
+                }
             }
         }
         Ok(None)

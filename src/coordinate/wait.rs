@@ -14,6 +14,9 @@ use super::{Error, Session};
 /// How often somebody who waits looks at the clock, the session and the cancel flag. It asks nobody.
 const TICK: Duration = Duration::from_millis(20);
 
+/// The longest pause before something is tried again that waits for time to pass: a lock-delay, or a failure of the cluster.
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
+
 /// How long one blocking query waits, at most: the thread of a wait that was given up ends after that.
 pub(super) const WAIT: Duration = Duration::from_secs(30);
 
@@ -106,6 +109,12 @@ impl<'a> Limits<'a> {
             }
         }
         Ok(None)
+    }
+
+    /// Rests before another try, where `error` may pass; else, or where the wait is over meanwhile, gives it back: what was tried
+    /// may have been done.
+    pub fn outlast(&self, error: Error) -> Result<(), Error> {
+        if error.may_pass() && self.rest(PAUSE)? { Ok(()) } else { Err(error) }
     }
 
     /// Rests for up to `pause`, with jitter. False where the wait is over.

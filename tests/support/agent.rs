@@ -63,56 +63,98 @@ impl Agent {
 
     /// Starts an agent of its own.
     pub fn start(options: Options) -> Self {
-        let consul = super::tool("consul");
         let folder = Arc::new(TempDir::new().expect("a folder"));
         let node = options.node.unwrap_or_else(|| "node1".to_owned());
-        let config = folder.path().join("config.json");
-        std::fs::write(&config, if options.config.is_null() { "{}".to_owned() } else { options.config.to_string() })
-            .expect("the configuration");
         // Another process may take a port between the look and the start: then the agent ends, and says so.
         for _ in 0..5 {
-            let ports = free_ports(4);
-            let [port, lan, wan, server] = ports[..] else { unreachable!() };
-            let (host, port) = options.at.clone().unwrap_or_else(|| ("127.0.0.1".to_owned(), port));
-            let mut command = Command::new("sh");
-            command
-                .args(["-c", "\"$@\" >\"$LOG\" 2>&1 & child=$!; read -r _; kill -9 $child; wait $child", "keeper"])
-                .arg(&consul)
-                .args(["agent", "-dev", "-bind", &host, "-client", &host, "-dns-port", "-1", "-grpc-port", "-1"])
-                .args(["-node", &node, "-http-port", &port.to_string(), "-server-port", &server.to_string()])
-                .args(["-serf-lan-port", &lan.to_string(), "-serf-wan-port", &wan.to_string(), "-config-file"])
-                .arg(&config)
-                .env("LOG", folder.path().join("log"))
-                .env("HOME", folder.path())
-                .stdin(Stdio::piped())
-                .stderr(Stdio::null()); // the shell would announce the agent's end
-            let keeper = command.spawn().expect("a shell");
-            let agent = Self {
-                keeper,
-                host,
-                port,
-                node: node.clone(),
-                ports: ports[1..].to_vec(),
-                token: options.token.clone(),
-                folder: folder.clone(),
-                data: None,
-            };
-            if agent.becomes_ready(&folder.path().join("log")) {
+            let mut ports = free_ports(4);
+            let (host, port) = options.at.clone().unwrap_or_else(|| ("127.0.0.1".to_owned(), ports[0]));
+            ports[0] = port;
+            let agent = Self::launch("-dev", &host, &ports, &node, &options.config, options.token.as_ref(), &folder);
+            if agent.becomes_ready() {
                 return agent;
             }
         }
         panic!("no agent started: {}", std::fs::read_to_string(folder.path().join("log")).unwrap_or_default());
     }
 
-    fn becomes_ready(&self, log: &Path) -> bool {
-        let start = Instant::now();
+    /// Starts so many servers of one cluster, and waits until they have a leader.
+    pub fn cluster(count: usize) -> Vec<Self> {
+        for _ in 0..5 {
+            let ports = free_ports(4 * count);
+            let join: Vec<_> = ports.chunks(4).map(|ports| format!("127.0.0.1:{}", ports[1])).collect();
+            let servers = (1..).zip(ports.chunks(4)).map(|(number, ports)| Self::server(number, ports, &join));
+            let servers: Vec<_> = servers.collect();
+            if servers.iter().all(Self::becomes_ready) {
+                return servers;
+            }
+        }
+        panic!("no cluster of {count} started");
+    }
+
+    /// The server of this number of a cluster whose members `join` names.
+    fn server(number: usize, ports: &[u16], join: &[String]) -> Self {
+        let folder = Arc::new(TempDir::new().expect("a folder"));
+        // As quick to notice the death of a leader as Consul can be.
+        let config = json!({
+            "bootstrap_expect": join.len(), "data_dir": folder.path().join("data"), "retry_join": join,
+            "retry_interval": "1s", "performance": {"raft_multiplier": 1}, "disable_update_check": true,
+        });
+        Self::launch("-server", "127.0.0.1", ports, &format!("node{number}"), &config, None, &folder)
+    }
+
+    /// `ports`: http, serf lan, serf wan, server.
+    fn launch(
+        mode: &str,
+        host: &str,
+        ports: &[u16],
+        node: &str,
+        config: &Value,
+        token: Option<&String>,
+        folder: &Arc<TempDir>,
+    ) -> Self {
+        let file = folder.path().join("config.json");
+        std::fs::write(&file, if config.is_null() { "{}".to_owned() } else { config.to_string() })
+            .expect("the configuration");
+        let [port, lan, wan, server] = ports[..] else { unreachable!() };
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "\"$@\" >\"$LOG\" 2>&1 & child=$!; read -r _; kill -9 $child; wait $child", "keeper"])
+            .arg(super::tool("consul"))
+            .args(["agent", mode, "-bind", host, "-client", host, "-dns-port", "-1", "-grpc-port", "-1"])
+            .args(["-node", node, "-http-port", &port.to_string(), "-server-port", &server.to_string()])
+            .args(["-serf-lan-port", &lan.to_string(), "-serf-wan-port", &wan.to_string(), "-config-file"])
+            .arg(&file)
+            .env("LOG", folder.path().join("log"))
+            .env("HOME", folder.path())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null()); // the shell would announce the agent's end
+        Self {
+            keeper: command.spawn().expect("a shell"),
+            host: host.to_owned(),
+            port,
+            node: node.to_owned(),
+            ports: ports[1..].to_vec(),
+            token: token.cloned(),
+            folder: folder.clone(),
+            data: None,
+        }
+    }
+
+    /// Whether this server is the leader of its cluster, as it believes itself.
+    pub fn is_leader(&self) -> bool {
+        self.get("/v1/status/leader") == json!(format!("{}:{}", self.host, self.ports[2]))
+    }
+
+    fn becomes_ready(&self) -> bool {
+        let (start, log) = (Instant::now(), self.folder.path().join("log"));
         while start.elapsed() < Duration::from_secs(60) {
             let checks = self.try_get(&format!("/v1/health/node/{}", self.node));
             let passing = |check: &Value| check["CheckID"] == "serfHealth" && check["Status"] == "passing";
             if checks.as_ref().and_then(Value::as_array).is_some_and(|checks| checks.iter().any(passing)) {
                 return true;
             }
-            let said = std::fs::read_to_string(log).unwrap_or_default();
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
             if said.contains("address already in use") || said.contains("==> Error") {
                 return false;
             }

@@ -2,7 +2,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What to do with a request.
 #[derive(Clone, Debug)]
@@ -36,6 +38,32 @@ pub fn answer(status: u16, body: &str) -> Vec<u8> {
 pub struct Proxy {
     port: u16,
     seen: Arc<Mutex<Vec<String>>>,
+    faults: Arc<Faults>,
+}
+
+/// How many requests are to fail yet.
+#[derive(Debug, Default)]
+struct Faults {
+    reads: AtomicUsize,
+    transactions: AtomicUsize,
+}
+
+impl Faults {
+    /// What becomes of the next request. In turn: it is refused as by a server that cannot reach the leader, it is not sent,
+    /// or it is done and nobody says so.
+    fn act(&self, request: &str) -> Act {
+        let left = match request {
+            request if request.starts_with("GET") => &self.reads,
+            "PUT /v1/txn" => &self.transactions,
+            _ => return Act::Forward,
+        };
+        match left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)) {
+            Err(_) => Act::Forward,
+            Ok(left) if left % 3 == 0 => status(500, "rpc error making call: EOF"),
+            Ok(left) if left % 3 == 2 => Act::Raw(Vec::new()),
+            Ok(_) => Act::ForwardAndClose,
+        }
+    }
 }
 
 impl Proxy {
@@ -51,7 +79,34 @@ impl Proxy {
                 std::thread::spawn(move || serve(client, &agent, &*rule, &log));
             }
         });
-        Self { port, seen }
+        Self { port, seen, faults: Arc::default() }
+    }
+
+    /// A proxy that does no harm until [`fail`](Self::fail).
+    pub fn faulty(agent: &str) -> Self {
+        let faults = Arc::new(Faults::default());
+        let rule = faults.clone();
+        Self { faults, ..Self::start(agent, move |request| rule.act(request)) }
+    }
+
+    /// From now on so many reads fail, and as many transactions.
+    pub fn fail(&self, count: usize) {
+        self.faults.reads.store(count, Ordering::SeqCst);
+        self.faults.transactions.store(count, Ordering::SeqCst);
+    }
+
+    /// Waits until all reads have failed that were to.
+    pub fn reads_again(&self) {
+        while self.faults.reads.load(Ordering::SeqCst) > 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for a request that has this in it.
+    pub fn has_seen(&self, part: &str) {
+        while !self.seen().iter().any(|request| request.contains(part)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     pub fn address(&self) -> String {
@@ -89,7 +144,7 @@ fn serve(mut client: TcpStream, agent: &str, rule: &dyn Fn(&str) -> Act, log: &M
     match &act {
         Act::Raw(bytes) => return client.write_all(bytes).ok(),
         Act::Hang => {
-            std::thread::sleep(std::time::Duration::from_secs(3600));
+            std::thread::sleep(Duration::from_secs(3600));
             return None;
         }
         Act::Rewrite(other) => {

@@ -57,6 +57,10 @@ fn guard(command: &[OsString]) -> io::Result<()> {
     let Some(first) = orders.next() else { return Ok(()) }; // whoever started us gave up before
     let Order::Start(start) = parse(&first?)? else { return Err(io::Error::other("the first order is no start")) };
     let Some((program, arguments)) = command.split_first() else { return Err(io::Error::other("no command")) };
+    let lease = Lease::of(&start);
+    if now() >= lease.ask_at {
+        return report(&control, &Report::Late); // whoever gave the order was stopped before, or we were
+    }
     let spawned = Command::new(program)
         .args(arguments)
         .envs(start.variables.iter().map(|(name, value)| (name, value)))
@@ -81,7 +85,7 @@ fn guard(command: &[OsString]) -> io::Result<()> {
     });
     std::thread::spawn(move || watch(pid, &events));
     let job = Pid::from_raw(start.job).unwrap_or_else(getpid);
-    let mut ward = Ward { control, pid, terminal: Terminal::between(job, pid), lease: Lease::of(&start) };
+    let mut ward = Ward { control, pid, terminal: Terminal::between(job, pid), lease };
     report(&ward.control, &Report::Started(pid.as_raw_nonzero().get()))?;
     ward.keep(&news)
 }

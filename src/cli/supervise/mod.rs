@@ -38,6 +38,9 @@ pub(super) use program::find;
 
 use order::{Order, Report, Start, nanos};
 
+/// How long a guardian that should have ended the command may take to say so.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// What happens while a command runs.
 enum Event {
     Signal(i32),
@@ -53,6 +56,8 @@ enum Event {
 pub(super) enum Trouble {
     /// It could not be started.
     Failed(Failed),
+    /// It was not started: the hold was over, or about to be.
+    Late,
     /// The guardian could not do its work; the command, where it ran, was killed.
     Guardian(io::Error),
 }
@@ -115,6 +120,9 @@ impl Supervisor {
 
     /// Starts the command with these variables, and waits for its end, and that of all that it started in our session.
     pub fn run(mut self, variables: Vec<(String, String)>, hold: &Hold<'_>) -> Result<Ended, Trouble> {
+        if hold.lost.why().is_some() {
+            return Err(Trouble::Late); // we were stopped, or the answer that gave us the hold took long
+        }
         let deadline = hold.lost.deadline();
         let start = Start { variables, deadline: moment(deadline), grace: nanos(hold.grace), job: family::own().group };
         self.tell(&Order::Start(start))?;
@@ -169,10 +177,13 @@ impl Supervisor {
     }
 
     fn supervise(&mut self, mut deadline: Instant, notice: Duration) -> Result<Ended, Trouble> {
-        let mut command = None;
+        let (mut command, mut late) = (None, false);
         loop {
             // The guardian kills a little before. Should it be stopped, we do.
-            let last = deadline.checked_sub(guardian::MARGIN / 2).unwrap_or(deadline);
+            let last = match late {
+                false => deadline.checked_sub(guardian::MARGIN / 2).unwrap_or(deadline),
+                true => deadline + PATIENCE,
+            };
             let left = last.saturating_duration_since(Instant::now());
             let order = match self.news.recv_timeout(left) {
                 Ok(Event::Signal(signal)) => Order::Signal(signal),
@@ -183,6 +194,9 @@ impl Supervisor {
                 Ok(Event::Lost) => Order::Lost(nanos(notice)),
                 Ok(Event::Report(Report::Started(pid))) => {
                     command = Pid::from_raw(pid);
+                    if late {
+                        kill_group(command);
+                    }
                     continue;
                 }
                 Ok(Event::Report(Report::Stopped)) => {
@@ -191,9 +205,17 @@ impl Supervisor {
                 }
                 Ok(Event::Report(Report::Ended(ended))) => return Ok(ended),
                 Ok(Event::Report(Report::Failed(failed))) => return Err(Trouble::Failed(failed)),
+                Ok(Event::Report(Report::Late)) => return Err(Trouble::Late),
                 Ok(Event::Alone) | Err(RecvTimeoutError::Disconnected) => {
                     kill_group(command);
                     return Err(io::Error::other("the guardian ended before the command").into());
+                }
+                Err(RecvTimeoutError::Timeout) if !late => {
+                    // It alone knows all that is to be killed, and whether there is a command: it must live to do that.
+                    late = true;
+                    kill_group(command);
+                    self.resume_guardian();
+                    continue;
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     kill_group(command);
@@ -203,6 +225,12 @@ impl Supervisor {
             };
             // Where the guardian is dead, the next event says so.
             let _ = self.tell(&order);
+        }
+    }
+
+    fn resume_guardian(&self) {
+        if let Some(pid) = i32::try_from(self.guardian.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::CONT); // it may just have ended
         }
     }
 }

@@ -61,6 +61,8 @@ pub(super) enum Report {
     Started(i32),
     /// It could not be started.
     Failed(Failed),
+    /// It was not started, for the lease was about to end.
+    Late,
     /// It was stopped, as by Ctrl-Z.
     Stopped,
     /// It has ended, and all that it started with it.
