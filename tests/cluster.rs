@@ -29,12 +29,12 @@ struct Pair {
 }
 
 impl Pair {
-    /// The holder is polite: it ends, with code 3, when it is asked to.
-    fn new(kind: &[&str], ttl: [&str; 2], holder: &str, waiter: &Agent) -> Self {
+    /// A holder that is "polite" ends, with code 3, when it is asked to; one that is "deaf" has to be killed.
+    fn new(kind: &[&str], manner: &str, ttl: [&str; 2], holder: &str, waiter: &Agent) -> Self {
         let run = Run::at(holder, &unique("cluster/pair"));
         let next = Run::at(&waiter.address(), &run.path);
         let flags = [kind, &ttl].concat();
-        let holder = run.start(&flags, "polite", None);
+        let holder = run.start(&flags, manner, None);
         until(|| run.last_beat().is_some() && run.deadline().is_some());
         let waiter = next.start(&flags, "polite", None);
         until(|| sessions(&next.address, &run).len() == 2);
@@ -93,8 +93,8 @@ fn cluster() -> (Agent, [Agent; 2]) {
 #[test]
 fn when_the_leader_dies_a_hold_lives_on_through_another_server_and_one_through_the_leader_ends_in_time() {
     let (leader, [one, other]) = cluster();
-    let lasting = KINDS.map(|kind| Pair::new(kind, LONG, &one.address(), &other));
-    let doomed = KINDS.map(|kind| Pair::new(kind, SHORT, &leader.address(), &one));
+    let lasting = KINDS.map(|kind| Pair::new(kind, "polite", LONG, &one.address(), &other));
+    let doomed = KINDS.map(|kind| Pair::new(kind, "deaf", SHORT, &leader.address(), &one));
     let deadlines = lasting.each_ref().map(|pair| pair.run.deadline().unwrap());
     kill("KILL", leader.pid());
     for pair in doomed {
@@ -114,7 +114,7 @@ fn when_the_leader_dies_a_hold_lives_on_through_another_server_and_one_through_t
 #[test]
 fn with_the_leader_frozen_for_a_minute_another_takes_over_and_after_it_nothing_is_left() {
     let (leader, [one, other]) = cluster();
-    let pairs = KINDS.map(|kind| Pair::new(kind, SHORT, &leader.address(), &one));
+    let pairs = KINDS.map(|kind| Pair::new(kind, "deaf", SHORT, &leader.address(), &one));
     let frozen = Instant::now();
     kill("STOP", leader.pid());
     // While it stands still, its holders end, and others follow through the servers that go on.
@@ -141,7 +141,7 @@ fn a_hold_through_a_leader_that_is_cut_off_from_the_others_ends_in_time() {
     let (leader, others) = cluster();
     let runs = KINDS.map(|kind| {
         let run = Run::at(&leader.address(), &unique("cluster/alone"));
-        let holder = run.start(&[kind, &SHORT].concat(), "polite", None);
+        let holder = run.start(&[kind, &SHORT].concat(), "deaf", None);
         until(|| run.last_beat().is_some());
         (run, holder)
     });
@@ -182,8 +182,8 @@ fn through_a_network_that_delays_a_hold_lives_on_and_through_one_that_drops_it_e
                 if drops.load(Ordering::SeqCst) { Act::ForwardAndClose } else { Act::Forward }
             },
         );
-    let slowly = KINDS.map(|kind| Pair::new(kind, SHORT, &slow.address(), agent));
-    let deafly = KINDS.map(|kind| Pair::new(kind, SHORT, &deaf.address(), agent));
+    let slowly = KINDS.map(|kind| Pair::new(kind, "polite", SHORT, &slow.address(), agent));
+    let deafly = KINDS.map(|kind| Pair::new(kind, "deaf", SHORT, &deaf.address(), agent));
     dropping.store(true, Ordering::SeqCst);
     for pair in deafly {
         pair.loses_to_the_next(agent);
@@ -203,7 +203,7 @@ fn through_a_network_that_delays_a_hold_lives_on_and_through_one_that_drops_it_e
 fn after_a_holder_that_is_killed_the_next_one_comes_and_in_a_line_the_first_one() {
     let agent = Agent::shared();
     let line = [&["--lock-delay", "1s", "--fair"][..], &["--limit", "1", "--fair"]];
-    let pairs = KINDS.into_iter().chain(line).map(|kind| Pair::new(kind, SHORT, &agent.address(), agent));
+    let pairs = KINDS.into_iter().chain(line).map(|kind| Pair::new(kind, "deaf", SHORT, &agent.address(), agent));
     let pairs: Vec<_> = pairs.collect();
     let latecomers: Vec<_> = pairs[2..].iter().map(|pair| Run::new(&pair.run.path)).collect();
     let mut late = Vec::new();
