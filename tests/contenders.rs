@@ -52,8 +52,13 @@ struct Try {
 impl Try {
     fn new(agent: &Agent, group: &Group, chance: &mut fastrand::Rng) -> Self {
         let run = Run::at(&agent.address(), &group.path);
-        let kind = if chance.bool() { "polite" } else { "deaf" };
-        let process = run.start(&group.flags, kind, Some(0.1 + chance.f64() * 2.0));
+        // One in six lasts longer than a lease that nobody renews, and must be killed then.
+        let (kind, seconds) = match chance.u32(0..6) {
+            0 => ("deaf", 16.0),
+            1..3 => ("deaf", 0.1 + chance.f64()),
+            _ => ("polite", 0.1 + chance.f64()),
+        };
+        let process = run.start(&group.flags, kind, Some(seconds));
         Self { run, process, resume_at: None, was_stopped: false, was_killed: false }
     }
 
@@ -66,9 +71,9 @@ impl Try {
             3..15 if self.resume_at.is_none() => {
                 self.process.signal("STOP");
                 self.was_stopped = true;
-                // One in five loses its lease by that.
-                let long = chance.u32(0..5) == 0;
-                let pause = if long { chance.u64(9_000..14_000) } else { chance.u64(50..3_000) };
+                // One in four loses its lease by that.
+                let long = chance.u32(0..4) == 0;
+                let pause = if long { chance.u64(9_000..14_000) } else { chance.u64(50..2_000) };
                 self.resume_at = Some(Instant::now() + Duration::from_millis(pause));
             }
             _ => {}

@@ -16,9 +16,12 @@ pub(in crate::cli) fn now() -> Moment {
 
 /// The moment of `instant`, or one that is a little earlier: never a later one.
 pub(in crate::cli) fn moment(instant: Instant) -> Moment {
-    // The clocks are read in this order: whatever comes between makes the sum smaller.
-    let now = now();
-    now.saturating_add(nanos(instant.saturating_duration_since(Instant::now())))
+    // The clocks are read in this order: whatever comes between makes what is left shorter, and what is past longer.
+    let (at, now) = (now(), Instant::now());
+    match instant.checked_duration_since(now) {
+        Some(left) => at.saturating_add(nanos(left)),
+        None => at.saturating_sub(nanos(now.saturating_duration_since(instant))),
+    }
 }
 
 /// A length of time in nanoseconds.
@@ -87,4 +90,19 @@ pub(in crate::cli) struct Ended {
     pub by_us: bool,
     /// When it was all over.
     pub at: Moment,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_stays_where_it_is_when_it_is_past() {
+        let before = now();
+        let instant = Instant::now();
+        let after = now();
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(moment(instant) <= after, "it is no later for being asked later");
+        assert!(moment(instant + Duration::from_secs(60)) > before + 59_000_000_000);
+    }
 }
