@@ -135,7 +135,11 @@ fn whatever_becomes_of_its_contenders_nothing_is_held_twice_and_everything_comes
             }
         }
         let one = chance.usize(0..slots.len());
-        slots[one].1.disturb(&mut chance);
+        let (number, slot) = &mut slots[one];
+        // In a line everybody waits for one who does not answer: with many of those hardly anybody would be served.
+        if !groups[*number].fair || chance.u32(0..3) == 0 {
+            slot.disturb(&mut chance);
+        }
     }
     for (number, mut slot) in slots {
         if slot.process.ended().is_none() {
@@ -172,11 +176,12 @@ fn ended_as_it_should(one: &mut Try) {
         _ => &[Some(0)],
     };
     assert!(allowed.contains(&code), "{code:?}: {said}");
-    let Some(ended) = result["command_ended"].as_u64() else { return };
-    let deadline = one.run.deadline().expect("a deadline");
-    assert!(ended < deadline, "the command ended at {ended}, the lease at {deadline}");
-    let last = one.run.last_beat().unwrap_or(0);
-    assert!(last <= ended, "the command lived at {last}, and had ended at {ended}");
+    // A `lictor` that was killed has not told of its renewals.
+    if let (Some(last), Some(deadline), true) = (one.run.last_beat(), one.run.deadline(), result["code"].is_u64()) {
+        let ended = result["command_ended"].as_u64().unwrap_or(last);
+        assert!(last <= ended, "the command lived at {last}, and had ended at {ended}");
+        assert!(ended < deadline, "the command ended at {ended}, the lease at {deadline}: {said}");
+    }
 }
 
 fn never_too_many_at_a_time(group: &Group, held: &[Held]) {

@@ -14,9 +14,12 @@ use super::Agent;
 pub const BEAT: &str = r#"
 import os, signal, sys, time
 name, kind = sys.argv[1], sys.argv[2]
+def leave(code):
+    open(name + ".end", "w").close()
+    os._exit(code)
 def note(*_):
     with open(name + ".term", "w") as file: file.write(str(time.monotonic_ns()))
-    if kind == "polite": os._exit(3)
+    if kind == "polite": leave(3)
 signal.signal(signal.SIGTERM, note)
 with open(name + ".begin", "w") as file: file.write("%d %s" % (time.monotonic_ns(), os.environ["LICTOR_SESSION"]))
 end = time.monotonic() + float(sys.argv[3]) if len(sys.argv) > 3 else float("inf")
@@ -27,7 +30,7 @@ beats = os.open(f"{name}.{os.getpid()}", os.O_CREAT | os.O_WRONLY)
 while time.monotonic() < end:
     os.pwrite(beats, b"%020d" % time.monotonic_ns(), 0)
     time.sleep(0.002)
-open(name + ".end", "w").close()
+leave(0)
 "#;
 
 /// One run of `lictor lock run`.
@@ -101,9 +104,9 @@ impl Run {
         Some((at.parse().ok()?, session.to_owned()))
     }
 
-    /// Whether the command ended by itself, or because it was asked to.
+    /// Whether the command ended by itself, or because it was asked to, and was not killed.
     pub fn has_ended(&self) -> bool {
-        self.file("beat.end").exists() || self.asked().is_some()
+        self.file("beat.end").exists()
     }
 
     /// When the command last lived.
