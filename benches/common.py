@@ -114,6 +114,8 @@ def consul_server():
             "-bind", "127.0.0.1", "-client", "127.0.0.1", "-http-port", web, "-serf-lan-port", lan,
             "-serf-wan-port", wan, "-server-port", rpc, "-dns-port", "-1", "-grpc-port", "-1", *newer,
             "-hcl", "performance { raft_multiplier = 1 }", "-log-level", "err",
+            # By default it takes 200 connections of one address.
+            "-hcl", "limits { http_max_conns_per_client = 10000 }",
         ], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         try:
             wait_for_leader(agent, web)
@@ -194,7 +196,10 @@ class CountingProxy:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(http.server.ThreadingHTTPServer):
+            request_queue_size = 1024  # hundreds may come at once
+
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::lab::until;
+
 /// What to do with a request.
 #[derive(Clone, Debug)]
 pub enum Act {
@@ -97,16 +99,12 @@ impl Proxy {
 
     /// Waits until all reads have failed that were to.
     pub fn reads_again(&self) {
-        while self.faults.reads.load(Ordering::SeqCst) > 0 {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until("the reads do not all come", || self.faults.reads.load(Ordering::SeqCst) == 0);
     }
 
     /// Waits for a request that has this in it.
     pub fn has_seen(&self, part: &str) {
-        while !self.seen().iter().any(|request| request.contains(part)) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until("no such request", || self.seen().iter().any(|request| request.contains(part)));
     }
 
     pub fn address(&self) -> String {

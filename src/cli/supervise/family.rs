@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process, waitid};
 
 /// How long the pause is between two looks at who is left.
@@ -25,13 +26,20 @@ pub(super) fn signal(which: Which, signal: Signal) -> usize {
 /// Kills our descendants, and those that they start meanwhile, and waits until they are gone. Whoever adopts orphans
 /// (`PR_SET_CHILD_SUBREAPER`) finds them all. Those that may not be killed, another user's, are left.
 pub(super) fn kill(which: Which) {
-    loop {
-        let left = signal(which, Signal::KILL);
-        while let Ok(Some(_)) = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {}
-        if left == 0 {
-            return;
-        }
+    // Who has adopted all orphans, and has no child, has no descendants: no need to look at every process of the machine.
+    while has_children() && signal(which, Signal::KILL) > 0 {
         std::thread::sleep(PAUSE);
+    }
+}
+
+/// Whether we have children that live. Those that are dead are taken note of, and gone.
+fn has_children() -> bool {
+    loop {
+        match waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(None) => return true,
+            Err(error) => return error != Errno::CHILD,
+        }
     }
 }
 
