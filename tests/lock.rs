@@ -119,18 +119,6 @@ fn who_waits_outlasts_a_network_that_fails_at_every_step() {
 }
 
 #[test]
-fn who_has_it_has_it_with_the_same_token_by_another_lock_of_the_session() {
-    let (client, key) = (client(), unique("lock/reclaim"));
-    let ours = session(&client);
-    let (lock, same) = (Lock::new(&ours, &key).unwrap(), Lock::new(&ours, &key).unwrap());
-    let guard = lock.acquire().unwrap();
-    let again = same.try_acquire().unwrap().expect("it is ours");
-    assert_eq!(again.token(), guard.token());
-    again.release().unwrap();
-    assert!(matches!(guard.release(), Err(Error::SessionLost { .. })), "it was given back");
-}
-
-#[test]
 fn a_write_in_one_transaction_with_the_lock_is_refused_once_it_is_lost() {
     let (client, key) = (client(), unique("lock/guarded"));
     let ours = session(&client);

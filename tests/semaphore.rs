@@ -133,19 +133,6 @@ fn who_waits_outlasts_a_network_that_fails_at_every_step() {
 }
 
 #[test]
-fn who_has_a_permit_has_it_with_the_same_token_by_another_semaphore_of_the_session() {
-    let (client, path) = (client(), unique("semaphore/reclaim"));
-    let ours = session(&client);
-    let semaphores = [(); 2].map(|()| Semaphore::new(&ours, &path, 2).unwrap());
-    let permit = semaphores[0].acquire().unwrap();
-    let again = semaphores[1].try_acquire().unwrap().expect("it is ours");
-    assert_eq!(again.token(), permit.token());
-    assert_eq!(table(&path)["Holders"].as_object().unwrap().len(), 1);
-    again.release().unwrap();
-    assert!(matches!(permit.release(), Err(Error::SessionLost { .. })), "it was given back");
-}
-
-#[test]
 fn a_write_in_one_transaction_with_the_permit_is_refused_once_it_is_lost() {
     let (client, path) = (client(), unique("semaphore/guarded"));
     let ours = session(&client);
