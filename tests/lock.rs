@@ -221,3 +221,17 @@ fn two_threads_do_not_take_one_hold_of_their_session_for_two() {
     guard.release().unwrap();
     two.acquire().unwrap().release().unwrap();
 }
+
+#[test]
+fn a_wait_of_more_than_any_clock_shows_is_one_for_ever() {
+    let (client, key) = (client(), unique("lock/ever"));
+    let ours = session(&client);
+    let lock = Lock::new(&ours, &key).unwrap();
+    let guard = lock.acquire_within(Duration::MAX).unwrap().expect("it is free");
+    let lost = guard.lost();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| lost.wait_for(Duration::MAX));
+        guard.release().unwrap();
+        assert_eq!(waiter.join().unwrap(), Some(Why::Released));
+    });
+}

@@ -174,7 +174,8 @@ impl Lost {
 
     /// Waits until the hold is over, for `timeout` at most; `None` where it is certain still.
     pub fn wait_for(&self, timeout: Duration) -> Option<Why> {
-        self.lease.wait(&self.own, Some(Instant::now() + timeout))
+        let until = Instant::now().checked_add(timeout); // what no clock can show is for ever
+        self.lease.wait(&self.own, until)
     }
 }
 

@@ -81,7 +81,8 @@ pub(super) struct Limits<'a> {
 impl<'a> Limits<'a> {
     /// `session` is what the wait is for, if for any: it ends with it.
     pub fn new(session: Option<&'a Session>, timeout: Option<Duration>, cancel: Option<&'a Cancel>) -> Self {
-        Self { session, until: timeout.map(|timeout| Instant::now() + timeout), cancel }
+        // What no clock can show is for ever.
+        Self { session, until: timeout.and_then(|timeout| Instant::now().checked_add(timeout)), cancel }
     }
 
     /// Whether there is time left. An error where the session is lost: there is nothing to wait for.
