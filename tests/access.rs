@@ -256,3 +256,29 @@ fn members_that_the_token_may_not_see_are_warned_of() {
     let seen = party(&format!(r#"key_prefix "{path}/" {{ policy = "read" }}"#));
     assert_eq!((&seen["members"], &seen["warnings"]), (&json!([]), &Value::Null));
 }
+
+#[test]
+fn permits_whose_keys_the_token_may_not_see_are_not_taken_for_dead() {
+    let path = unique("permits");
+    let agent = guarded();
+    let lab = |rules: &str| support::lab::Lab::of(agent).env("CONSUL_HTTP_TOKEN", &token(rules));
+    let all = lab(&format!(
+        r#"session "node1" {{ policy = "write" }} agent "node1" {{ policy = "read" }}
+        key_prefix "{path}/" {{ policy = "write" }}"#
+    ));
+    for name in ["a", "b"] {
+        all.ok(&format!("lock acquire {path} --limit 2 --identifier {name}"));
+    }
+    let table = lab(&format!(r#"session "node1" {{ policy = "write" }} key "{path}/.lock" {{ policy = "write" }}"#));
+    for line in ["holders", "why", "release --identifier a", "acquire --limit 2 --try"] {
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let said = table.fails(&format!("lock {verb} {path} {rest}"), 123);
+        assert!(said.contains("may not read all"), "{line}: {said}");
+    }
+    table.fails(&format!("lock resize {path} 3"), 123);
+    let held = all.json(&format!("lock holders {path} -o json"));
+    assert_eq!((&held["limit"], held["holders"].as_array().unwrap().len()), (&json!(2), 2), "{held}");
+    for name in ["a", "b"] {
+        all.ok(&format!("lock release {path} --identifier {name}"));
+    }
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 use lictor::consul::{Client, Operation, Query, Settings};
 use lictor::coordinate::{Cancel, Candidate, Election, Error, LOCK_FLAGS, Lock, Session, SessionOptions, Why};
 use serde_json::{Value, json};
+use support::proxy::{Act, Proxy};
 use support::{Agent, module, unique};
 
 fn client() -> Client {
@@ -348,4 +349,46 @@ fn the_module_tells_who_leads_and_ends_a_leadership_by_its_identifier_alone() {
     agent.put(&format!("/v1/kv/{data}?flags=42"), &json!("x"));
     let other = module("consul_election", json!({"key": data})).at(&agent.address()).run();
     assert_eq!(other.fails_with(&["not an election"])["reason"], json!("conflict"));
+}
+
+#[test]
+fn a_leadership_beyond_its_process_is_waited_for_without_a_session_and_leaves_none_behind() {
+    let (agent, key) = (Agent::shared(), unique("election/beyond"));
+    let at = |address: &str, options: Value| {
+        let mut options = options;
+        options["key"] = json!(key);
+        module("consul_election", options).at(address)
+    };
+    let lead = |name: &str| json!({"state": "leading", "identifier": name, "contact": "http://b", "timeout": "60s"});
+    let (resign, address) = (|name: &str| json!({"state": "resigned", "identifier": name}), agent.address());
+    let named = |name: &str| agent.sessions(&format!("lictor hold {key} {name}")).len();
+    at(&address, lead("a")).run().ok();
+    let seen = Proxy::start(&address, |_| Act::Forward);
+    std::thread::scope(|scope| {
+        let next = scope.spawn(|| at(&seen.address(), lead("b")).run().ok());
+        // It waits once it has asked for the key twice: to look, and to be told.
+        while seen.seen().iter().filter(|line| line.contains("/v1/kv/")).count() < 2 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!((named("a"), named("b")), (1, 0));
+        // Its answer is lost, and yet it is done.
+        let cut =
+            Proxy::start(&address, |line| if line.contains("/v1/txn") { Act::ForwardAndClose } else { Act::Forward });
+        assert_eq!(at(&cut.address(), resign("a")).run().ok()["changed"], json!(true));
+        let led = next.join().unwrap();
+        assert_eq!((&led["changed"], &led["leader"]["identifier"]), (&json!(true), &json!("b")));
+    });
+    assert_eq!((named("a"), named("b")), (0, 1));
+    // Between the look at the key and the renewal somebody ends the session.
+    let session = at(&address, json!({})).run().ok()["leader"]["session"].as_str().unwrap().to_owned();
+    let ended = Proxy::start(&address, move |line| {
+        if line.contains("/v1/session/renew/") {
+            agent.put(&format!("/v1/session/destroy/{session}"), &json!(""));
+        }
+        Act::Forward
+    });
+    let again = at(&ended.address(), lead("b")).run().ok();
+    assert_eq!(again["changed"], json!(true), "it is another leadership");
+    at(&address, resign("b")).run().ok();
+    assert_eq!((named("a"), named("b")), (0, 0));
 }

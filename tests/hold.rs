@@ -6,7 +6,8 @@ use std::process::Stdio;
 
 use lictor::consul::{Client, Query, Settings};
 use serde_json::{Value, json};
-use support::lab::Lab;
+use support::lab::{Lab, until};
+use support::proxy::{Act, Proxy};
 use support::{Agent, module, unique};
 
 fn lab() -> Lab {
@@ -299,4 +300,203 @@ fn the_module_waits_for_its_turn_and_forces_it() {
         module("consul_lock", options).at(&agent.address()).run().fails_with(&[problem]);
     }
     module("consul_lock", json!({})).run().fails_with(&["missing required arguments: path"]);
+}
+
+/// Waits until somebody waits in line.
+fn in_line(lab: &Lab, path: &str, count: u64) {
+    until("they wait in line", || lab.json(&format!("lock holders {path} -o json"))["waiting"] == json!(count));
+}
+
+#[test]
+fn a_waiter_that_is_killed_leaves_no_session_that_never_ends_and_the_next_in_line_is_served() {
+    let path = unique("hold/killed");
+    let (first, second, lab) = (lab(), lab(), lab());
+    lab.ok(&format!("lock acquire {path} --identifier holder"));
+    let killed = first.start(&format!("lock acquire {path} --identifier killed --fair"));
+    in_line(&lab, &path, 1);
+    let next = second.start(&format!("lock acquire {path} --identifier next --fair --timeout 60s"));
+    in_line(&lab, &path, 2);
+    killed.signal("KILL");
+    killed.end();
+    lab.ok(&format!("lock release {path} --identifier holder"));
+    let ran = next.end();
+    assert!(ran.code == Some(0) && ran.stdout.starts_with("acquired"), "{ran}");
+    lab.ok(&format!("lock release {path} --identifier next"));
+    assert_eq!((keys_of(&path), sessions_of(&path)), (vec![], vec![]));
+}
+
+#[test]
+fn who_waits_without_a_line_has_no_session_yet_and_a_signal_ends_the_wait() {
+    let path = unique("hold/waits");
+    let lab = lab();
+    for (signal, flags) in [("TERM", ""), ("INT", "--fair"), ("TERM", "--limit 1 --fair"), ("INT", "--limit 1")] {
+        let limit = flags.trim_end_matches("--fair");
+        lab.ok(&format!("lock acquire {path} {limit} --identifier holder"));
+        let waiter = self::lab();
+        let waiter = waiter.start(&format!("lock acquire {path} {flags} --identifier waiter"));
+        if flags.contains("fair") {
+            in_line(&lab, &path, 1);
+        } else {
+            std::thread::sleep(std::time::Duration::from_millis(500)); // nothing shows that it waits
+        }
+        let never_ends = sessions_of(&path).iter().filter(|session| session["TTL"] == json!("")).count();
+        assert_eq!(never_ends, 1, "the holder's alone");
+        waiter.signal(signal);
+        let ran = waiter.end();
+        assert!(ran.code == Some(130) && ran.stderr.contains("nothing is held"), "{ran}");
+        lab.ok(&format!("lock release {path} --identifier holder"));
+        assert_eq!((keys_of(&path), sessions_of(&path)), (vec![], vec![]), "{flags}");
+    }
+}
+
+#[test]
+fn a_hold_that_ends_while_it_is_taken_again_is_not_called_unchanged() {
+    let (agent, path) = (Agent::shared(), unique("hold/ended"));
+    let lab = lab();
+    for options in ["", "--ttl 5m"] {
+        let take = format!("lock acquire {path} --limit 2 --identifier a {options}");
+        lab.ok(&take);
+        let session = sessions_of(&path)[0]["ID"].as_str().unwrap().to_owned();
+        // Between the look at the keys and the renewal somebody ends the session.
+        let proxy = Proxy::start(&agent.address(), move |line| {
+            if line.contains("/v1/session/renew/") {
+                agent.put(&format!("/v1/session/destroy/{session}"), &json!(""));
+            }
+            Act::Forward
+        });
+        let taken = Lab::at(&proxy.address()).ok(&take);
+        assert!(taken.starts_with("acquired"), "{taken}");
+        lab.ok(&format!("lock release {path} --identifier a"));
+    }
+    assert_eq!((keys_of(&path), sessions_of(&path)), (vec![], vec![]));
+}
+
+#[test]
+fn a_hold_is_renewed_by_who_takes_it_again_without_a_ttl() {
+    let (agent, lab, path) = (Agent::shared(), lab(), unique("hold/renewed"));
+    lab.ok(&format!("lock acquire {path} --ttl 1h"));
+    let proxy = Proxy::start(&agent.address(), |_| Act::Forward);
+    assert!(Lab::at(&proxy.address()).ok(&format!("lock acquire {path}")).starts_with("unchanged"));
+    assert!(proxy.seen().iter().any(|line| line.contains("/v1/session/renew/")), "{:?}", proxy.seen());
+    lab.ok(&format!("lock release {path}"));
+}
+
+#[test]
+fn force_does_not_wait_in_line() {
+    let path = unique("hold/forced");
+    let (lab, other) = (lab(), lab());
+    lab.ok(&format!("lock acquire {path} --limit 1 --identifier a"));
+    let waiter = other.start(&format!("lock acquire {path} --limit 1 --fair --identifier b"));
+    in_line(&lab, &path, 1);
+    let forced = lab.run(&format!("lock acquire {path} --limit 1 --fair --force --identifier c --timeout 5s"));
+    assert!(forced.code == Some(0) && forced.stderr.contains("over the limit"), "{forced}");
+    for name in ["a", "c"] {
+        lab.ok(&format!("lock release {path} --identifier {name}"));
+    }
+    assert_eq!(waiter.end().code, Some(0));
+    lab.ok(&format!("lock release {path} --identifier b"));
+}
+
+#[test]
+fn who_waits_learns_of_a_resize_of_a_force_unlock_and_of_a_table_that_is_gone() {
+    let path = unique("hold/moved");
+    let lab = lab();
+    let wait = |other: &Lab| other.start(&format!("lock acquire {path} --limit 1 --fair --identifier b"));
+    let (first, second, third) = (self::lab(), self::lab(), self::lab());
+    lab.ok(&format!("lock acquire {path} --limit 1 --identifier a"));
+    let waiter = wait(&first);
+    in_line(&lab, &path, 1);
+    lab.ok(&format!("lock resize {path} 2"));
+    let ran = waiter.end();
+    assert!(ran.code == Some(122) && ran.stderr.contains("is for 1 here, and for 2 in Consul"), "{ran}");
+    lab.ok(&format!("lock resize {path} 1"));
+    let waiter = wait(&second);
+    in_line(&lab, &path, 1);
+    lab.ok(&format!("lock force-unlock {path} --yes"));
+    assert_eq!(waiter.end().code, Some(0));
+    let waiter = third.start(&format!("lock acquire {path} --limit 1 --fair --identifier c"));
+    in_line(&lab, &path, 1);
+    // By hand, half of it: the permit's key stays.
+    Agent::shared().delete(&format!("/v1/kv/{path}/.lock"));
+    assert_eq!(waiter.end().code, Some(0));
+    lab.ok(&format!("lock release {path} --identifier c"));
+    for session in sessions_of(&path) {
+        Agent::shared().put(&format!("/v1/session/destroy/{}", session["ID"].as_str().unwrap()), &json!(""));
+    }
+}
+
+#[test]
+fn why_is_one_line_whatever_people_wrote() {
+    let (lab, path) = (lab(), unique("hold/line"));
+    lab.ok(&format!("lock acquire {path} --identifier 'a\nb' --reason 'one\ntwo\u{1b}[2J'"));
+    let why = lab.run(&format!("lock why {path}"));
+    assert_eq!((why.code, why.stdout.lines().count()), (Some(120), 1), "{why}");
+    assert!(why.stdout.contains(r"one\ntwo\u{1b}[2J") && !why.stdout.contains('\u{1b}'), "{why}");
+    let busy = lab.fails(&format!("lock acquire {path} --identifier c --try"), 120);
+    assert_eq!(busy.lines().count(), 1, "{busy}");
+    lab.ok(&format!("lock release {path} --identifier 'a\nb'"));
+    let long = "x".repeat(100_000);
+    lab.ok(&format!("lock acquire {path} --reason {long}"));
+    assert!(lab.run(&format!("lock why {path}")).stdout.contains(&long));
+    lab.ok(&format!("lock release {path}"));
+    assert_eq!((keys_of(&path), sessions_of(&path)), (vec![], vec![]));
+}
+
+#[test]
+fn the_time_of_a_run_is_that_at_which_it_got_the_lock() {
+    let (lab, path) = (lab(), unique("hold/since"));
+    let since = |path: &str| {
+        let found = lab.json(&format!("lock holders {path} -o json"));
+        found["holders"][0]["since"].as_str().map(ToOwned::to_owned)
+    };
+    lab.ok(&format!("lock acquire {path} --identifier a"));
+    let other = self::lab();
+    let _run = other.start(&format!("lock run {path} -- sleep 600"));
+    until("it waits", || sessions_of(&path).len() == 2);
+    let began = since(&path).unwrap();
+    until("a second has passed", || {
+        lab.ok(&format!("lock acquire {path}/clock"));
+        let now = since(&format!("{path}/clock")).unwrap();
+        lab.ok(&format!("lock release {path}/clock"));
+        now[..19] > began[..19] && now[17..19] != began[17..19]
+    });
+    lab.ok(&format!("lock acquire {path}/clock"));
+    let moment = since(&format!("{path}/clock")).unwrap();
+    lab.ok(&format!("lock release {path}/clock"));
+    lab.ok(&format!("lock release {path} --identifier a"));
+    until("it has it", || since(&path).is_some());
+    assert!(since(&path).unwrap() >= moment, "{:?} is before {moment}", since(&path));
+}
+
+#[test]
+fn an_answer_that_is_lost_leaves_nothing_behind_that_nobody_knows_of() {
+    let (agent, lab, path) = (Agent::shared(), lab(), unique("hold/cut"));
+    for limit in ["", "--limit 2"] {
+        let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let proxy = Proxy::start(&agent.address(), move |line| {
+            let cut = line.contains("/v1/txn") && !done.swap(true, std::sync::atomic::Ordering::Relaxed);
+            if cut { Act::ForwardAndClose } else { Act::Forward }
+        });
+        let cut = Lab::at(&proxy.address());
+        cut.fails(&format!("lock acquire {path} {limit} --identifier a"), 125);
+        assert_eq!(sessions_of(&path), Vec::<Value>::new(), "{limit}");
+        // What it may have held is free: at once, or once the lock-delay is over.
+        lab.ok(&format!("lock acquire {path} {limit} --identifier b"));
+        lab.ok(&format!("lock release {path} --identifier b"));
+        assert_eq!((keys_of(&path), sessions_of(&path)), (vec![], vec![]), "{limit}");
+        // A release whose answer is lost is done, and its session is ended too.
+        lab.ok(&format!("lock acquire {path} {limit} --identifier a"));
+        let proxy =
+            Proxy::start(
+                &agent.address(),
+                |line| {
+                    if line.contains("/v1/txn") { Act::ForwardAndClose } else { Act::Forward }
+                },
+            );
+        Lab::at(&proxy.address()).ok(&format!("lock release {path} --identifier a"));
+        assert_eq!(keys_of(&path), Vec::<String>::new(), "{limit}");
+        lab.ok(&format!("lock acquire {path} {limit} --identifier b --try"));
+        lab.ok(&format!("lock release {path} --identifier b"));
+        assert_eq!(sessions_of(&path), Vec::<Value>::new(), "{limit}");
+    }
 }

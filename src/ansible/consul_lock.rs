@@ -54,7 +54,7 @@ pub struct LockOptions {
     ephemeral: bool,
     /// For `held`: how long it lasts at least, 10s to 24h, unless it is taken again, which renews it. Nobody is told when it ends.
     ttl: Option<ConsulDuration>,
-    /// For `held`, with a `limit`: take a permit though there is none left.
+    /// For `held`, with a `limit`: take a permit though there is none left, past those in line.
     force: bool,
     /// For `held`: first come, first served, among those who ask for it.
     fair: bool,

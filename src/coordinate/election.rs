@@ -27,10 +27,10 @@ use serde::{Deserialize, Serialize};
 use crate::consul::{Client, KvPair, Operation, Query, TxnError, Watch, check_key};
 
 use super::held::{After, Held};
-use super::hold::{LOCK_DELAY, check_ttl, session};
+use super::hold::{LOCK_DELAY, check_ttl, renewed, session};
 use super::kind::Kind;
-use super::lock::Lock;
-use super::{Cancel, Error, LOCK_FLAGS, Lost, Session, stamped};
+use super::lock::{Lock, Try};
+use super::{Cancel, Error, LOCK_FLAGS, Limits, Lost, Session, Waiter, stamped, wait};
 
 /// The keys of elections are HashiCorp's locks. Go's `consulapi` gives its keys no flags.
 const ELECTION: Kind = Kind { flags: LOCK_FLAGS, what: "an election", or_plain: true, again: false, stamp: stamped };
@@ -147,6 +147,13 @@ impl Candidate {
     }
 }
 
+impl Leader {
+    /// Whether it is this candidate, beyond its process.
+    fn is(&self, candidate: &Candidate) -> bool {
+        self.persistent && self.identifier.as_deref() == Some(&candidate.identifier)
+    }
+}
+
 impl Election {
     /// The election on `key`. Nothing is sent yet.
     ///
@@ -208,20 +215,28 @@ impl Election {
             let unmoved = Operation::check_index(&self.key, pair.modify_index);
             let unlock = Operation::unlock(&self.key, &pair.value, pair.flags, &leader.session);
             match self.client.txn().once(&[unmoved, unlock], &self.query) {
-                Ok(_) => {
-                    if leader.persistent {
-                        // After the key: so there is no lock-delay.
-                        self.client.session().destroy(&leader.session, &self.query)?;
-                    }
-                    return Ok(Resigned::Done(leader));
+                Ok(_) => {}
+                Err(TxnError::Failed { source, .. }) => {
+                    if source.is_denied() || self.leads(&leader.session)? {
+                        return Err(source.into());
+                    } // else only the answer was lost
                 }
-                Err(TxnError::Failed { source, .. }) => return Err(source.into()),
                 Err(error) if error.is_denied() => {
                     return Err(Error::Denied { key: self.key.clone(), what: error.reason() });
                 }
-                Err(_) => {} // it has changed meanwhile
+                Err(_) => continue, // it has changed meanwhile
             }
+            if leader.persistent {
+                // After the key: so there is no lock-delay.
+                self.client.session().destroy(&leader.session, &self.query)?;
+            }
+            return Ok(Resigned::Done(leader));
         }
+    }
+
+    fn leads(&self, session: &str) -> Result<bool, Error> {
+        let pair = self.client.kv().get(&self.key, &self.query.consistent())?;
+        Ok(pair.is_some_and(|pair| pair.session.as_deref() == Some(session)))
     }
 
     /// Stands for election until it leads. The session has to be where the election is. Needs `key:write`.
@@ -270,28 +285,57 @@ impl Election {
         cancel: Option<&Cancel>,
     ) -> Result<Option<Stood>, Error> {
         check_ttl(ttl)?;
-        if let Some(leader) = self.held_by(candidate)? {
-            if ttl.is_some() {
-                self.client.session().renew(&leader.session, &self.query)?;
+        let limits = Limits::new(None, timeout, cancel);
+        let kv = self.client.kv();
+        let read = || kv.get(&self.key, &self.query.consistent());
+        let (mut pair, mut waiter) = (read()?, None);
+        loop {
+            let leader = leader_of(pair.as_ref())?;
+            if let Some(leader) = leader.clone().filter(|leader| leader.is(candidate)) {
+                if renewed(&self.client, &self.query, &leader.session, ttl.is_some())? {
+                    return Ok(Some(Stood::Already(leader)));
+                }
+                pair = read()?;
+                continue;
             }
-            return Ok(Some(Stood::Already(leader)));
+            // Such a session may never end: it is made when there is something to be had.
+            let tried =
+                if leader.is_some() { Try::Busy } else { self.try_as(candidate, ephemeral, ttl, pair.as_ref())? };
+            match tried {
+                Try::Held(token) => return Ok(Some(Stood::New(token))),
+                Try::Barred if limits.rest(wait::PAUSE)? => continue,
+                Try::Barred => return Ok(None),
+                Try::Moved if waiter.is_none() => {
+                    pair = read()?;
+                    continue;
+                }
+                Try::Busy | Try::Moved => {}
+            }
+            if waiter.is_none() {
+                waiter = Some(Waiter::start(kv.watch(&self.key, &self.query)?));
+            }
+            let next = waiter.as_ref().map(|waiter| limits.next(waiter)).transpose()?.flatten();
+            let Some(next) = next else { return Ok(None) };
+            pair = next.into_iter().next();
         }
+    }
+
+    /// One try to lead beyond this process.
+    fn try_as(
+        &self,
+        candidate: &Candidate,
+        ephemeral: bool,
+        ttl: Option<Duration>,
+        pair: Option<&KvPair>,
+    ) -> Result<Try, Error> {
         let name = format!("lictor hold {} {}", self.key, candidate.identifier);
         let session = Session::create(&self.client, &self.query, &session(name, ephemeral, ttl, LOCK_DELAY), ttl)?;
         let value = serde_json::to_vec(&Persistent { candidate, persistent: true }).unwrap_or_default();
-        let lock = Lock::of_kind(&session, &self.key, ELECTION)?.with_value(&value)?;
-        let token = if timeout.is_some_and(|timeout| timeout.is_zero()) {
-            lock.try_token()?
-        } else {
-            lock.token_or(timeout, cancel)?
-        };
-        let Some(token) = token else {
-            // Another process may have stood for the same one.
-            return Ok(self.held_by(candidate)?.map(Stood::Already));
-        };
-        drop(lock);
-        session.leave();
-        Ok(Some(Stood::New(token)))
+        let tried = Lock::of_kind(&session, &self.key, ELECTION)?.with_value(&value)?.try_with(pair)?;
+        if matches!(tried, Try::Held(_)) {
+            session.leave();
+        }
+        Ok(tried)
     }
 
     /// The persistent leadership that this candidate has.
@@ -300,8 +344,7 @@ impl Election {
     /// See [`Error`].
     pub fn held_by(&self, candidate: &Candidate) -> Result<Option<Leader>, Error> {
         let pair = self.client.kv().get(&self.key, &self.query.consistent())?;
-        let own = |leader: &Leader| leader.persistent && leader.identifier.as_deref() == Some(&candidate.identifier);
-        Ok(leader_of(pair.as_ref())?.filter(own))
+        Ok(leader_of(pair.as_ref())?.filter(|leader| leader.is(candidate)))
     }
 
     /// Stands for election, runs `work` as the leader, and resigns; `None` where `cancel` ended the campaign. The work has

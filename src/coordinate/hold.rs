@@ -8,14 +8,17 @@
 //! - The key's value says who holds it, from which host, since when and why.
 //! - A hold is released by its identifier alone. Another's is left alone, and so is that of a living process, such as
 //!   `lictor lock run`, though it has the same identifier.
-//! - A release leaves no session behind, nor a key.
+//! - A release leaves no session behind, nor a key; also where its answer is lost.
+//! - Who waits has no session that lasts: in line it has one with a ttl, and else none.
 //!
 //! # Caveats
 //! - Nobody renews it, and nobody is told when it ends: what it protects does not stop. That is what sessions that are kept
 //!   alive are for.
 //! - With `ephemeral` it ends with the health of its node (`serfHealth`): that of the *agent's* node. Without it, and without a
 //!   ttl, it lasts until it is released.
-//! - With a ttl it lasts that long at least, and twice as long at most. To take it again renews it.
+//! - With a ttl it lasts that long at least, and twice as long at most. To take it again renews it, with or without a ttl; the
+//!   ttl stays that of the first time.
+//! - Where Consul stops answering in the middle of it, a hold may be there although [`Holds::take`] failed.
 //!
 //! # Errors
 //! As for [`Lock`](super::Lock) and [`Semaphore`](super::Semaphore).
@@ -26,10 +29,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::consul::{Client, KvPair, Operation, Query, SessionRequest, TxnError};
+use crate::consul::{Client, KvPair, Operation, Query, SessionRequest, TxnError, check_key};
 use crate::duration::ConsulDuration;
 
-use super::kind::{Kind, LOCK};
+use super::kind::LOCK;
 use super::line::{LINE, Turn};
 use super::lock::{Lock, Try};
 use super::membership::folder;
@@ -79,7 +82,7 @@ pub struct Hold {
     pub ephemeral: bool,
     /// How long it lasts without being taken again, at least: 10 s to a day.
     pub ttl: Option<Duration>,
-    /// Take a permit though there is none left.
+    /// Take a permit though there is none left, past those in line.
     pub force: bool,
     /// First come, first served, among those who ask for it.
     pub fair: bool,
@@ -243,10 +246,13 @@ pub(super) fn check_ttl(ttl: Option<Duration>) -> Result<(), Error> {
     }
 }
 
-/// A lock or a permit that is to be had.
-enum Claim<'s> {
-    Lock(Lock<'s>),
-    Semaphore(Box<Semaphore<'s>>),
+/// Renews the session of a hold; false where there is none any more. Where nobody asked for a ttl, the right to do so may lack.
+pub(super) fn renewed(client: &Client, query: &Query, session: &str, must: bool) -> Result<bool, Error> {
+    match client.session().renew(session, query) {
+        Ok(entry) => Ok(entry.is_some()),
+        Err(error) if error.is_denied() && !must => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl Holds {
@@ -282,7 +288,14 @@ impl Holds {
     fn read(&self) -> Result<Vec<KvPair>, Error> {
         let kv = self.client.kv();
         let (pairs, meta) = kv.recurse(&self.folder, &self.query.consistent())?;
-        if meta.filtered_by_acls || (pairs.is_empty() && !kv.may_read(&self.key(), &self.query)?) {
+        // Consul leaves out what the token may not read, and before 1.11 does not say so: a holder would be taken for dead.
+        let unseen = Table::read(&self.folder, &pairs).ok().and_then(|table| {
+            let keys = table.listed.difference(&table.holders).map(|id| format!("{}{id}", self.folder));
+            keys.into_iter().find(|key| check_key(key).is_ok())
+        });
+        let doubtful = if pairs.is_empty() { Some(self.key()) } else { unseen };
+        let hidden = doubtful.map_or(Ok(false), |key| kv.may_read(&key, &self.query).map(|may| !may))?;
+        if meta.filtered_by_acls || hidden {
             let what = "it may not read all that is there".to_owned();
             return Err(Error::Denied { key: self.folder.clone(), what });
         }
@@ -322,21 +335,99 @@ impl Holds {
         cancel: Option<&Cancel>,
     ) -> Result<Option<Taken>, Error> {
         hold.validate()?;
-        let pairs = self.read()?;
-        if let Some(holder) = self.already(&pairs, hold)? {
-            if hold.ttl.is_some() {
-                self.client.session().renew(&holder.session, &self.query)?;
-            }
+        let mut pairs = self.read()?;
+        if let Some(holder) = self.kept(&pairs, hold)? {
             return Ok(Some(Taken::Already(holder)));
         }
-        let path = self.folder.trim_end_matches('/');
-        let session = Session::create(&self.client, &self.query, &hold.session(path), hold.ttl)?;
-        let taken =
-            self.claim(&session, hold)?.wait(self, hold, pairs, &Limits::new(Some(&session), timeout, cancel))?;
-        if matches!(taken, Some(Taken::New { .. })) {
+        // A hold's own session may never end, so it is made when there is something to be had. In line waits another one, which
+        // ends soon where this process is killed.
+        let waiting = if hold.fair && !hold.force { Some(self.waiting()?) } else { None };
+        let turn = waiting.as_ref().map(|session| Turn::join(session, &self.key())).transpose()?;
+        let limits = Limits::new(waiting.as_ref(), timeout, cancel);
+        if let Some(turn) = &turn {
+            // Without time to wait it is tried once, as the first in line alone.
+            if !turn.is_first()? && !turn.wait(&limits)? {
+                return Ok(None);
+            }
+            pairs = self.read()?;
+        }
+        let mut waiter = None;
+        loop {
+            if let Some(holder) = self.kept(&pairs, hold)? {
+                return Ok(Some(Taken::Already(holder)));
+            }
+            let (tried, over_limit) = self.try_with(&pairs, hold)?;
+            match tried {
+                Try::Held(token) => return Ok(Some(Taken::New { token, over_limit })),
+                Try::Barred if limits.rest(wait::PAUSE)? => continue,
+                Try::Barred => return Ok(None),
+                Try::Moved if waiter.is_none() => {
+                    pairs = self.read()?;
+                    continue;
+                }
+                Try::Busy | Try::Moved => {}
+            }
+            if waiter.is_none() {
+                waiter = Some(Waiter::start(self.client.kv().watch_prefix(&self.folder, &self.query)?));
+            }
+            let next = waiter.as_ref().map(|waiter| limits.next(waiter)).transpose()?.flatten();
+            let Some(next) = next else { return Ok(None) };
+            pairs = next;
+        }
+    }
+
+    /// A session to wait in line with.
+    fn waiting(&self) -> Result<Session, Error> {
+        let options = SessionOptions {
+            name: format!("lictor wait {}", self.folder.trim_end_matches('/')),
+            lock_delay: Duration::ZERO,
+            delete_keys: true,
+            ..SessionOptions::default()
+        };
+        Session::start(&self.client, &self.query, &options)
+    }
+
+    /// The persistent hold that the identifier has, renewed; `None` where it has none, or that has just ended.
+    fn kept(&self, pairs: &[KvPair], hold: &Hold) -> Result<Option<Holder>, Error> {
+        let Some(holder) = self.already(pairs, hold)? else { return Ok(None) };
+        Ok(renewed(&self.client, &self.query, &holder.session, hold.ttl.is_some())?.then_some(holder))
+    }
+
+    /// One try, and whether it goes over the limit. There is a session for it only where there is something to be had.
+    fn try_with(&self, pairs: &[KvPair], hold: &Hold) -> Result<(Try, bool), Error> {
+        let over_limit = self.is_full(pairs, hold)?;
+        if over_limit && !hold.force {
+            return Ok((Try::Busy, false));
+        }
+        let request = hold.session(self.folder.trim_end_matches('/'));
+        let session = Session::create(&self.client, &self.query, &request, hold.ttl)?;
+        let tried = self.try_as(&session, pairs, hold)?;
+        if matches!(tried, Try::Held(_)) {
             session.leave();
         }
-        Ok(taken)
+        Ok((tried, over_limit))
+    }
+
+    /// Whether others hold all that there is.
+    fn is_full(&self, pairs: &[KvPair], hold: &Hold) -> Result<bool, Error> {
+        let held = self.holders_of(pairs)?.holders.len();
+        Ok(held >= hold.limit.map_or(1, |limit| usize::try_from(limit).unwrap_or(usize::MAX)))
+    }
+
+    fn try_as(&self, session: &Session, pairs: &[KvPair], hold: &Hold) -> Result<Try, Error> {
+        let value = hold.value();
+        match hold.limit {
+            None => {
+                let key = self.key();
+                let lock = Lock::new(session, &key)?.with_value(&value)?.stamped();
+                lock.try_with(pairs.iter().find(|pair| pair.key == key))
+            }
+            Some(limit) => {
+                let semaphore = Semaphore::new(session, &self.folder, limit)?.with_value(&value)?;
+                let semaphore = if hold.force { semaphore.force() } else { semaphore };
+                semaphore.try_with(&Table::read(&self.folder, pairs)?)
+            }
+        }
     }
 
     /// What taking a hold would come to now; `None` where one would have to wait. Nothing is written.
@@ -349,9 +440,7 @@ impl Holds {
         if let Some(holder) = self.already(&pairs, hold)? {
             return Ok(Some(Taken::Already(holder)));
         }
-        let found = self.holders_of(&pairs)?;
-        let held = u32::try_from(found.holders.len()).unwrap_or(u32::MAX);
-        let full = held >= hold.limit.unwrap_or(1);
+        let full = self.is_full(&pairs, hold)?;
         Ok((!full || hold.force).then_some(Taken::New { token: 0, over_limit: full }))
     }
 
@@ -371,20 +460,6 @@ impl Holds {
             _ => {}
         }
         Ok(found.holders.into_iter().find(|holder| holder.persistent && holder.is(&hold.identifier)))
-    }
-
-    fn claim<'s>(&self, session: &'s Session, hold: &Hold) -> Result<Claim<'s>, Error> {
-        let value = hold.value();
-        Ok(match hold.limit {
-            None => {
-                let kind = Kind { stamp: super::stamped, ..LOCK };
-                Claim::Lock(Lock::of_kind(session, &self.key(), kind)?.with_value(&value)?)
-            }
-            Some(limit) => {
-                let semaphore = Semaphore::new(session, &self.folder, limit)?.with_value(&value)?;
-                Claim::Semaphore(Box::new(if hold.force { semaphore.force() } else { semaphore }))
-            }
-        })
     }
 
     /// Releases the persistent hold of `identifier`, whichever process took it. Needs `key_prefix:write` and `session:write`.
@@ -418,23 +493,33 @@ impl Holds {
     /// Gives up what `holder` holds, then ends its session: in this order there is no lock-delay. False where it does not hold
     /// it any more.
     fn give_up(&self, holder: &Holder) -> Result<bool, Error> {
+        let done = match self.give_up_key(&holder.session) {
+            Err(error) if error.is_denied() || self.has(&holder.session)? => return Err(error),
+            Err(_) => true, // only the answer was lost
+            Ok(done) => done,
+        };
+        // Also where the key was taken away: nobody else would end such a session.
+        self.client.session().destroy(&holder.session, &self.query)?;
+        Ok(done)
+    }
+
+    fn has(&self, session: &str) -> Result<bool, Error> {
+        Ok(self.holders_of(&self.read()?)?.holders.iter().any(|holder| holder.session == session))
+    }
+
+    fn give_up_key(&self, session: &str) -> Result<bool, Error> {
         let key = self.key();
         let pair = self.client.kv().get(&key, &self.query.consistent())?;
         if pair.is_some_and(|pair| SEMAPHORE.has(&pair)) {
-            if !semaphore::give_up(&self.client, &self.query, &self.folder, &holder.session, true)? {
-                return Ok(false);
-            }
-        } else {
-            let mark = Operation::check_session(&key, &holder.session);
-            match self.client.txn().once(&[mark, Operation::delete(&key)], &self.query) {
-                Ok(_) => {}
-                Err(error) if error.is_denied() => return Err(Error::Denied { key, what: error.reason() }),
-                Err(TxnError::Failed { source, .. }) => return Err(source.into()),
-                Err(TxnError::Refused { .. }) => return Ok(false),
-            }
+            return semaphore::give_up(&self.client, &self.query, &self.folder, session, true);
         }
-        self.client.session().destroy(&holder.session, &self.query)?;
-        Ok(true)
+        let mark = Operation::check_session(&key, session);
+        match self.client.txn().once(&[mark, Operation::delete(&key)], &self.query) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_denied() => Err(Error::Denied { key, what: error.reason() }),
+            Err(TxnError::Failed { source, .. }) => Err(source.into()),
+            Err(TxnError::Refused { .. }) => Ok(false),
+        }
     }
 
     /// Ends the hold of `holder`, whoever it is. A persistent one is released; of a living process the session is destroyed, so
@@ -464,7 +549,7 @@ impl Holds {
             if before == limit {
                 return Ok(Some(before));
             }
-            let write = table.write(&self.folder, limit, table.holders.clone());
+            let write = table.write(&self.folder, limit, table.listed.clone());
             match self.client.txn().once(&[write], &self.query) {
                 Ok(_) => return Ok(Some(before)),
                 Err(error) if error.is_denied() => {
@@ -483,17 +568,22 @@ impl Holds {
     /// # Errors
     /// See [`Error`].
     pub fn why(&self) -> Result<(Standing, Holders), Error> {
-        let found = self.holders()?;
-        let held = u32::try_from(found.holders.len()).unwrap_or(u32::MAX);
-        let standing = match found.layout {
-            _ if held >= found.limit.unwrap_or(1) => Standing::Held,
-            Layout::Semaphore => Standing::Free,
-            Layout::Lock | Layout::None => self.probe()?,
-        };
-        Ok((standing, found))
+        loop {
+            let found = self.holders()?;
+            let held = u32::try_from(found.holders.len()).unwrap_or(u32::MAX);
+            let standing = match found.layout {
+                _ if held >= found.limit.unwrap_or(1) => Some(Standing::Held),
+                Layout::Semaphore => Some(Standing::Free),
+                Layout::Lock | Layout::None => self.probe()?,
+            };
+            if let Some(standing) = standing {
+                return Ok((standing, found));
+            }
+        }
     }
 
-    fn probe(&self) -> Result<Standing, Error> {
+    /// `None` where somebody has come meanwhile.
+    fn probe(&self) -> Result<Option<Standing>, Error> {
         let options = SessionOptions {
             name: format!("lictor lock why {}", self.folder),
             ttl: TTL_MIN,
@@ -508,78 +598,21 @@ impl Holds {
         let failed = match self.client.txn().once(&operations, &self.query) {
             Err(TxnError::Refused { failed, .. }) => failed,
             Err(TxnError::Failed { source, .. }) => return Err(source.into()),
-            Ok(_) => return Ok(Standing::Free), // never
+            Ok(_) => return Ok(Some(Standing::Free)), // never
         };
         session.release()?;
-        let Some(refused) = failed.iter().find(|one| one.index == 0) else { return Ok(Standing::Free) };
+        let Some(refused) = failed.iter().find(|one| one.index == 0) else { return Ok(Some(Standing::Free)) };
         if refused.what.contains("Permission denied") {
             return Err(Error::Denied { key, what: refused.what.clone() });
         }
-        let said = self.client.kv().get(&key, &self.query)?.and_then(|pair| pair.json::<Said>().ok());
+        let pair = self.client.kv().get(&key, &self.query.consistent())?;
+        if pair.as_ref().is_some_and(|pair| pair.session.is_some()) {
+            return Ok(None);
+        }
+        let said = pair.and_then(|pair| pair.json::<Said>().ok());
         let delay = said.and_then(|said| said.lock_delay?.parse::<ConsulDuration>().ok());
         let longest = delay.map_or(LOCK_DELAY_MAX, |delay| Duration::from(delay).min(LOCK_DELAY_MAX));
-        Ok(Standing::Barred { seconds: longest.as_secs_f64().ceil() as u64 })
-    }
-}
-
-impl Claim<'_> {
-    /// Waits until it is had, or the wait is over. `pairs` is what was read first.
-    fn wait(
-        &self,
-        holds: &Holds,
-        hold: &Hold,
-        mut pairs: Vec<KvPair>,
-        limits: &Limits<'_>,
-    ) -> Result<Option<Taken>, Error> {
-        let turn = if hold.fair { Some(Turn::join(self.session(), &holds.key())?) } else { None };
-        if let Some(turn) = &turn {
-            // Without time to wait it is tried once, as the first in line alone.
-            if !turn.is_first()? && !turn.wait(limits)? {
-                return Ok(None);
-            }
-            pairs = holds.read()?;
-        }
-        let mut waiter = None;
-        loop {
-            if let Some(holder) = holds.already(&pairs, hold)? {
-                return Ok(Some(Taken::Already(holder)));
-            }
-            let (tried, over_limit) = self.try_with(holds, &pairs)?;
-            match tried {
-                Try::Held(token) => return Ok(Some(Taken::New { token, over_limit })),
-                Try::Barred if limits.rest(wait::PAUSE)? => continue,
-                Try::Barred => return Ok(None),
-                Try::Moved if waiter.is_none() => {
-                    pairs = holds.read()?;
-                    continue;
-                }
-                Try::Busy | Try::Moved => {}
-            }
-            if waiter.is_none() {
-                waiter = Some(Waiter::start(holds.client.kv().watch_prefix(&holds.folder, &holds.query)?));
-            }
-            let next = waiter.as_ref().map(|waiter| limits.next(waiter)).transpose()?.flatten();
-            let Some(next) = next else { return Ok(None) };
-            pairs = next;
-        }
-    }
-
-    fn session(&self) -> &Session {
-        match self {
-            Self::Lock(lock) => lock.session(),
-            Self::Semaphore(semaphore) => semaphore.session(),
-        }
-    }
-
-    /// One try, and whether it goes over the limit.
-    fn try_with(&self, holds: &Holds, pairs: &[KvPair]) -> Result<(Try, bool), Error> {
-        match self {
-            Self::Lock(lock) => Ok((lock.try_with(pairs.iter().find(|pair| pair.key == holds.key()))?, false)),
-            Self::Semaphore(semaphore) => {
-                let table = Table::read(&holds.folder, pairs)?;
-                Ok((semaphore.try_with(&table)?, semaphore.is_full(&table)))
-            }
-        }
+        Ok(Some(Standing::Barred { seconds: longest.as_secs_f64().ceil() as u64 }))
     }
 }
 
@@ -618,19 +651,24 @@ impl fmt::Display for Holder {
             None => f.write_str("another program")?,
         }
         if let Some(host) = self.host.as_ref().filter(|host| Some(*host) != self.identifier.as_ref()) {
-            write!(f, " of host {host}")?;
+            write!(f, " of host {}", printable(host))?;
         }
         if let Some(node) = &self.node {
             write!(f, " on node {node}")?;
         }
         if let Some(since) = &self.since {
-            write!(f, " since {since}")?;
+            write!(f, " since {}", printable(since))?;
         }
         write!(f, ", session {}", self.session)?;
         match &self.ttl {
             Some(ttl) => write!(f, " with a ttl of {ttl}")?,
             None => f.write_str(" without a ttl")?,
         }
-        self.reason.as_ref().map_or(Ok(()), |reason| write!(f, ": {reason}"))
+        self.reason.as_ref().map_or(Ok(()), |reason| write!(f, ": {}", printable(reason)))
     }
+}
+
+/// `text` without what would break the line, or speak to a terminal: it is anybody's.
+fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }

@@ -97,6 +97,12 @@ impl<'s> Lock<'s> {
         Ok(self)
     }
 
+    /// Writes the time at which it is taken into the value, a JSON object.
+    #[must_use]
+    pub(crate) fn stamped(self) -> Self {
+        Self { kind: Kind { stamp: super::stamped, ..self.kind }, ..self }
+    }
+
     /// First come, first served, among those who ask for it: each of them has a key below `KEY.line/` while it waits. Of one
     /// that was killed or is stopped the place is kept until its session ends.
     #[must_use]
@@ -305,6 +311,7 @@ impl<'s> Lock<'s> {
         match self.session.client().txn().once(operations, self.session.query()) {
             Ok(pairs) => Ok(pairs.last().map_or(0, |pair| pair.modify_index)),
             Err(TxnError::Failed { source, .. }) => Err(source.into()),
+            Err(error) if error.is_denied() => Err(Error::Denied { key: self.key.clone(), what: error.reason() }),
             Err(TxnError::Refused { .. }) => {
                 let why = before.unwrap_or(Why::KeyLost);
                 Err(Error::SessionLost { session: self.session.id().to_owned(), why })

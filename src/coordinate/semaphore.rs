@@ -91,7 +91,7 @@ impl<'s> Semaphore<'s> {
         Ok(self)
     }
 
-    /// Takes a permit though there is none left: [`Permit::is_over_limit`] tells whether that was so.
+    /// Takes a permit though there is none left, past those in line: [`Permit::is_over_limit`] tells whether that was so.
     #[must_use]
     pub fn force(self) -> Self {
         Self { force: true, ..self }
@@ -108,10 +108,6 @@ impl<'s> Semaphore<'s> {
         format!("{}{}", self.folder, self.session.id())
     }
 
-    pub(super) fn session(&self) -> &'s Session {
-        self.session
-    }
-
     fn table_key(&self) -> String {
         format!("{}.lock", self.folder)
     }
@@ -123,7 +119,7 @@ impl<'s> Semaphore<'s> {
     pub fn try_acquire(&self) -> Result<Option<Permit<'_>>, Error> {
         self.session.check()?;
         let claim = self.session.claim(&self.key())?;
-        let turn = if self.fair { Some(Turn::join(self.session, &self.table_key())?) } else { None };
+        let turn = if self.fair && !self.force { Some(Turn::join(self.session, &self.table_key())?) } else { None };
         if turn.as_ref().map_or(Ok(true), Turn::is_first)? {
             loop {
                 let (pairs, _) =
@@ -162,7 +158,7 @@ impl<'s> Semaphore<'s> {
         let limits = Limits::new(Some(self.session), timeout, cancel);
         self.session.check()?;
         let claim = self.session.claim(&self.key())?;
-        let turn = if self.fair { Some(Turn::join(self.session, &self.table_key())?) } else { None };
+        let turn = if self.fair && !self.force { Some(Turn::join(self.session, &self.table_key())?) } else { None };
         if !turn.as_ref().map_or(Ok(true), |turn| turn.wait(&limits))? {
             return Ok(None);
         }
@@ -348,6 +344,8 @@ pub(super) struct Table {
     pub limit: Option<u32>,
     /// The sessions that have one, and live.
     pub holders: BTreeSet<String>,
+    /// The sessions that have one as `.lock` has it: of those that are no holders the keys are gone, or not to be seen.
+    pub listed: BTreeSet<String>,
     /// The keys of the sessions that live, by their ids.
     pub live: BTreeMap<String, KvPair>,
 }
@@ -369,7 +367,7 @@ impl Table {
         };
         let live: BTreeMap<_, _> = pairs.iter().filter_map(own).collect();
         let Some(pair) = pairs.iter().find(|pair| pair.key.strip_prefix(folder) == Some(".lock")) else {
-            return Ok(Self { pair: None, limit: None, holders: BTreeSet::new(), live });
+            return Ok(Self { pair: None, limit: None, holders: BTreeSet::new(), listed: BTreeSet::new(), live });
         };
         if !SEMAPHORE.has(pair) {
             return Err(SEMAPHORE.conflict(pair));
@@ -379,8 +377,9 @@ impl Table {
             what: SEMAPHORE.what,
             problem: error.to_string(),
         })?;
-        let holders = holders.unwrap_or_default().into_keys().filter(|id| live.contains_key(id)).collect();
-        Ok(Self { pair: Some(pair.clone()), limit: Some(limit), holders, live })
+        let listed: BTreeSet<_> = holders.unwrap_or_default().into_keys().collect();
+        let holders = listed.iter().filter(|id| live.contains_key(*id)).cloned().collect();
+        Ok(Self { pair: Some(pair.clone()), limit: Some(limit), holders, listed, live })
     }
 
     /// Writes it anew, if it is as it was read.

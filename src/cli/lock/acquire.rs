@@ -46,7 +46,7 @@ pub(super) struct Arguments {
     /// How long it lasts without being taken again, at least: 10s to 24h [default: no such end]
     #[arg(long, value_name = "DURATION")]
     ttl: Option<ConsulDuration>,
-    /// Take a permit though there is none left
+    /// Take a permit though there is none left, past those in line
     #[arg(long, requires = "limit")]
     force: bool,
     /// First come, first served, among those who ask for it

@@ -60,7 +60,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
 
 /// The key of the lock at a path: the one that `consul lock` uses.
 fn key_of(path: &str) -> String {
-    format!("{}/.lock", path.trim_end_matches('/'))
+    format!("{}/.lock", path.strip_suffix('/').unwrap_or(path))
 }
 
 /// Who holds what is at a path, for an error; as far as that can be found out.

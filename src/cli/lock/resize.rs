@@ -13,7 +13,7 @@ use super::Failure;
 
 /// Change how many permits a semaphore has, while it is used
 ///
-/// From then on who comes with another limit is refused (122). Nobody loses a permit: where there are more holders than
+/// From then on who comes with another limit is refused (122), and so is who waits with it, when its turn has come. Nobody loses a permit: where there are more holders than
 /// permits, the next one is given when there is room again. Where there is no semaphore, the exit code is 1: the first who
 /// comes decides.
 #[derive(Debug, Args)]

@@ -147,7 +147,7 @@ impl Arguments {
         let value = self.value();
         Ok(match self.limit {
             None => {
-                let lock = Lock::new(session, &key_of(&self.path))?.with_value(&value)?;
+                let lock = Lock::new(session, &key_of(&self.path))?.with_value(&value)?.stamped();
                 Wanted::Lock(if self.fair { lock.fair() } else { lock })
             }
             Some(limit) => {
@@ -173,10 +173,9 @@ impl Arguments {
     /// What people find in the key.
     fn value(&self) -> Vec<u8> {
         let host = gethostname::gethostname().to_string_lossy().into_owned();
-        let since = crate::duration::time_text(std::time::SystemTime::now());
         let (pid, reason) = (std::process::id(), self.reason.as_deref().unwrap_or_default());
         let delay = ConsulDuration::from(self.delay()).to_string();
-        json!({"identifier": host, "host": host, "pid": pid, "since": since, "reason": reason, "lock_delay": delay})
+        json!({"identifier": host, "host": host, "pid": pid, "reason": reason, "lock_delay": delay})
             .to_string()
             .into_bytes()
     }
