@@ -5,6 +5,7 @@ mod support;
 use std::process::Stdio;
 
 use lictor::consul::{Client, Query, Settings};
+use lictor::coordinate::SEMAPHORE_FLAGS;
 use serde_json::{Value, json};
 use support::lab::{Lab, until};
 use support::proxy::{Act, Proxy};
@@ -420,9 +421,28 @@ fn who_waits_learns_of_a_resize_of_a_force_unlock_and_of_a_table_that_is_gone() 
     Agent::shared().delete(&format!("/v1/kv/{path}/.lock"));
     assert_eq!(waiter.end().code, Some(0));
     lab.ok(&format!("lock release {path} --identifier c"));
-    for session in sessions_of(&path) {
-        Agent::shared().put(&format!("/v1/session/destroy/{}", session["ID"].as_str().unwrap()), &json!(""));
+    // What the table does not know of any more is released all the same, and only then unchanged.
+    for said in ["released", "unchanged"] {
+        assert_eq!(lab.ok(&format!("lock release {path} --identifier b")), format!("{said}\t{path}/.lock\n"));
     }
+    assert_eq!((keys_of(&path), sessions_of(&path)), (vec![], vec![]));
+}
+
+#[test]
+fn a_run_that_cannot_begin_leaves_no_key_and_a_semaphore_without_permits_is_told_so() {
+    let (lab, path) = (lab(), unique("hold/begin"));
+    for limit in ["", "--limit 2"] {
+        lab.fails(&format!("lock run {path} {limit} --result-file /no/such/folder/x -- true"), 125);
+        assert_eq!((keys_of(&path), sessions_of(&path)), (vec![], vec![]), "{limit}");
+    }
+    let table = json!({"Limit": 0, "Holders": null});
+    Agent::shared().put(&format!("/v1/kv/{path}/.lock?flags={SEMAPHORE_FLAGS}"), &table);
+    let why = lab.run(&format!("lock why {path}"));
+    assert!(
+        why.code == Some(120) && why.stdout.ends_with("it has 0 permits: `lictor lock resize` gives more\n"),
+        "{why}"
+    );
+    Agent::shared().delete(&format!("/v1/kv/{path}/.lock"));
 }
 
 #[test]

@@ -468,9 +468,9 @@ impl Holds {
     /// See [`Error`].
     pub fn release(&self, identifier: &str) -> Result<Released, Error> {
         loop {
-            let released = self.foresee_release(identifier)?;
+            let (released, stray) = self.find(&self.read()?, identifier)?;
             match &released {
-                Released::Done(holder) if !self.give_up(holder)? => {} // it has changed meanwhile
+                Released::Done(holder) if !self.give_up(holder)? && !stray => {} // it has changed meanwhile
                 _ => return Ok(released),
             }
         }
@@ -481,13 +481,24 @@ impl Holds {
     /// # Errors
     /// See [`Error`].
     pub fn foresee_release(&self, identifier: &str) -> Result<Released, Error> {
-        let Holders { layout, mut holders, .. } = self.holders_of(&self.read()?)?;
-        if let Some(place) = holders.iter().position(|holder| holder.persistent && holder.is(identifier)) {
-            return Ok(Released::Done(holders.swap_remove(place)));
+        self.find(&self.read()?, identifier).map(|(released, _)| released)
+    }
+
+    /// What there is to be released, and whether that is a stray: a permit's key that lives on, though somebody took it out of the
+    /// table.
+    fn find(&self, pairs: &[KvPair], identifier: &str) -> Result<(Released, bool), Error> {
+        let Holders { layout, mut holders, .. } = self.holders_of(pairs)?;
+        let own = |holder: &Holder| holder.persistent && holder.is(identifier);
+        if let Some(place) = holders.iter().position(own) {
+            return Ok((Released::Done(holders.swap_remove(place)), false));
+        }
+        let permits = pairs.iter().filter(|pair| pair.key.strip_prefix(&self.folder) == pair.session.as_deref());
+        if let Some(stray) = permits.filter(|pair| SEMAPHORE.has(pair)).filter_map(holder).find(own) {
+            return Ok((Released::Done(stray), true));
         }
         // A permit of others is none of ours; the one holder of a lock is in the way.
         let other = holders.into_iter().find(|holder| layout == Layout::Lock || holder.is(identifier));
-        Ok(other.map_or(Released::NotHeld, Released::Other))
+        Ok((other.map_or(Released::NotHeld, Released::Other), false))
     }
 
     /// Gives up what `holder` holds, then ends its session: in this order there is no lock-delay. False where it does not hold

@@ -37,8 +37,8 @@ impl Outcome {
     }
 
     /// The lock is held, and the command is about to start.
-    pub fn held(&mut self, key: String, token: u64, deadline: Moment) -> Result<(), Failure> {
-        (self.key, self.token, self.lease_deadline) = (key, Some(token), Some(deadline));
+    pub fn held(&mut self, key: &str, token: u64, deadline: Moment) -> Result<(), Failure> {
+        (self.key, self.token, self.lease_deadline) = (key.to_owned(), Some(token), Some(deadline));
         self.write()
     }
 

@@ -114,9 +114,13 @@ impl Arguments {
         let Some(guard) = wanted.acquire(self.r#try, self.timeout.map(Duration::from), &cancel)? else {
             return Err(self.in_vain(&session, &ready));
         };
-        guard.watch()?;
         let (lost, key) = (guard.lost(), wanted.key());
-        outcome.held(key.clone(), guard.token(), supervise::moment(lost.deadline()))?;
+        let begun = guard.watch().map_err(Failure::from);
+        if let Err(failure) = begun.and_then(|()| outcome.held(&key, guard.token(), supervise::moment(lost.deadline())))
+        {
+            let _ = guard.release(); // with its key; what went wrong before counts
+            return Err(failure);
+        }
         let variables = [
             ("LICTOR_LOCK_KEY", key.clone()),
             ("LICTOR_SESSION", session.id().to_owned()),

@@ -52,6 +52,9 @@ fn say(standing: &Standing, found: &Holders) -> String {
         }
         (Standing::Free, Layout::Semaphore, Some(limit)) => format!("free, {held} of {limit} permits are taken"),
         (Standing::Free, ..) => "free".to_owned(),
+        (Standing::Held, _, Some(limit)) if held == 0 => {
+            format!("it has {limit} permits: `lictor lock resize` gives more")
+        }
         (Standing::Held, _, Some(limit)) => format!("{held} of {limit} permits are held by {}", shown.join("; ")),
         (Standing::Held, ..) => format!("held by {}", shown.join("; ")),
     }
