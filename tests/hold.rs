@@ -295,10 +295,12 @@ fn the_module_waits_for_its_turn_and_forces_it() {
         (json!({"state": "info", "limit": 2}), "limit does nothing"),
         (json!({"state": "released", "fair": true}), "fair does nothing"),
         (json!({"path": "a//b"}), "a/b"),
+        (json!({"reason": "x".repeat(600_000)}), "is the most that Consul takes"),
     ] {
         let mut options = options;
         options["path"] = options.get("path").cloned().unwrap_or(json!("p"));
-        module("consul_lock", options).at(&agent.address()).run().fails_with(&[problem]);
+        let failure = module("consul_lock", options).at(&agent.address()).run().fails_with(&[problem]);
+        assert_eq!(failure["reason"], json!("arguments"), "{problem}");
     }
     module("consul_lock", json!({})).run().fails_with(&["missing required arguments: path"]);
 }

@@ -182,10 +182,8 @@ fn reason(error: &reconcile::Error) -> Reason {
     use reconcile::Error as E;
     match error {
         E::Consul(error) if error.is_denied() => Reason::Denied,
-        E::Consul(consul::Error::Config(_)) | E::Refused(_) | E::NeedsNode { .. } | E::NeedsEnterprise { .. } => {
-            Reason::Arguments
-        }
-        E::Consul(consul::Error::Key(_)) => Reason::Arguments, // nothing was sent
+        E::Consul(consul::Error::Config(_) | consul::Error::Key(_)) | E::Refused(_) => Reason::Arguments,
+        E::NeedsNode { .. } | E::NeedsEnterprise { .. } => Reason::Arguments,
         E::Consul(error) if error.status().is_none() => Reason::Unreachable,
         E::Consul(error) if error.body().is_some_and(is_missing) => Reason::NotFound,
         E::Unsafe(UnsafePlan::NotFound { .. }) | E::NoNode { .. } | E::NoCheck { .. } | E::NoService { .. } => {
