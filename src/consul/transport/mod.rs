@@ -5,7 +5,7 @@ mod whole;
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -157,7 +157,7 @@ impl Transport for HttpTransport {
         let response = run(builder).map_err(fail)?;
         let (parts, body) = response.into_parts();
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let body = body.into_with_config().limit(u64::MAX).read_to_vec().map_err(fail)?;
+        let body = read_whole(body).map_err(fail)?;
         Ok(Response {
             status: parts.status.as_u16(),
             location: header("location").map(ToOwned::to_owned),
@@ -170,6 +170,26 @@ impl Transport for HttpTransport {
             body,
         })
     }
+}
+
+/// Reads a body to its end: in parts, put together at last. A buffer that grows is copied each time, and what it leaves
+/// behind would be a good part of the memory that a large answer takes.
+fn read_whole(body: ureq::Body) -> Result<Vec<u8>, ureq::Error> {
+    const PART: usize = 1024 * 1024;
+    let mut reader = body.into_with_config().limit(u64::MAX).reader();
+    let mut parts = Vec::new();
+    let mut part = Vec::new();
+    while reader.by_ref().take(PART as u64).read_to_end(&mut part)? == PART {
+        parts.push(std::mem::replace(&mut part, Vec::with_capacity(PART)));
+    }
+    if parts.is_empty() {
+        return Ok(part);
+    }
+    let mut whole = Vec::with_capacity(parts.len() * PART + part.len());
+    for part in parts.into_iter().chain([part]) {
+        whole.extend_from_slice(&part);
+    }
+    Ok(whole)
 }
 
 fn invalid(setting: &'static str, value: &str) -> ConfigError {
