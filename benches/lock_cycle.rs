@@ -1,5 +1,6 @@
 //! Acquiring and releasing a lock through the library, over one session, beside the two bare requests, `?acquire=` and
-//! `?release=`, on a connection that is open already; ours are transactions, which also tell the token. Prints the median seconds of both, as JSON. `benches/locks.py` runs it.
+//! `?release=`, on a connection that is open already; ours are transactions, which also tell the token. Prints the median
+//! seconds of both, as JSON. `benches/locks.py` runs it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
