@@ -170,19 +170,20 @@ struct Ward {
 impl Ward {
     fn keep(&mut self, news: &Receiver<Event>) -> io::Result<()> {
         let (code, by_us) = loop {
-            let now = now();
-            if now >= self.lease.kill_at {
+            let at = now();
+            if at >= self.lease.kill_at {
                 break (128 + 9, true);
             }
-            if now >= self.lease.ask_at && !self.lease.asked {
+            if at >= self.lease.ask_at && !self.lease.asked {
                 self.ask();
             }
             let next = if self.lease.asked { self.lease.kill_at } else { self.lease.ask_at };
-            match news.recv_timeout(Duration::from_nanos(next.saturating_sub(now))) {
+            match news.recv_timeout(Duration::from_nanos(next.saturating_sub(at))) {
                 Ok(Event::Order(order)) => self.obey(&order),
                 Ok(Event::Alone) => break (128 + 9, true),
                 Ok(Event::Stopped(signal)) => self.stopped(signal)?,
-                Ok(Event::Exited(code)) => break (code, self.lease.asked),
+                // Where the time is over, it was ended for us: we were stopped.
+                Ok(Event::Exited(code)) => break (code, self.lease.asked || now() >= self.lease.kill_at),
                 Err(_) => {} // the time has come: the threads outlive the command
             }
         };
