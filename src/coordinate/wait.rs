@@ -39,12 +39,12 @@ impl Cancel {
 
     /// Ends every wait that was given this.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.store(true, Ordering::Release); // what was done before is seen by who sees this
     }
 
     /// Whether it was used.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Acquire)
     }
 }
 

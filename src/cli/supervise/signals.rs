@@ -27,10 +27,12 @@ pub(super) fn forward(events: Sender<Event>, cancel: Cancel) -> io::Result<Handl
     let handle = signals.handle();
     std::thread::spawn(move || {
         for signal in signals.forever() {
+            // First, for whoever finds the wait cancelled looks here for the reason. Nobody listens any more: we are about to
+            // end.
+            let _ = events.send(Event::Signal(signal));
             if is_ending(signal) {
                 cancel.cancel();
             }
-            let _ = events.send(Event::Signal(signal)); // nobody listens any more: we are about to end
         }
     });
     Ok(handle)
