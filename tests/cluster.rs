@@ -125,7 +125,9 @@ fn with_the_leader_frozen_for_a_minute_another_takes_over_and_after_it_nothing_i
     }
     std::thread::sleep(Duration::from_secs(60).saturating_sub(frozen.elapsed()));
     kill("CONT", leader.pid());
-    until(|| takes_writes(&leader)); // it wakes with what it knew
+    // It wakes with what it knew, and may call for another election: until all three have agreed, and go on to.
+    let agree = || [&leader, &one, &other].into_iter().all(takes_writes);
+    until(|| agree() && (0..10).all(|_| (std::thread::sleep(Duration::from_millis(300)), agree()).1));
     for (path, kind) in paths.iter().zip(KINDS) {
         let run = Run::at(&leader.address(), path);
         run.start(&[kind, &SHORT].concat(), "polite", Some(0.0)).ends_with(0, &[]);
