@@ -136,7 +136,8 @@ fn an_agent_that_is_away_for_a_while() {
     let lab = Lab::at(&proxy.address());
     lab.spec(SPEC);
     let watch = lab.start("apply s.yaml --yes --watch --interval 1s --timeout 1s");
-    until("it is made", || value(&agent, "app/a").as_deref() == Some("a"));
+    // What somebody changes before the owner's record has it is refused, for it may be theirs.
+    until("it is made and recorded", || watch.stdout().contains("Done"));
     away.store(true, Ordering::SeqCst);
     agent.put("/v1/kv/app/a", &json!("somebody's"));
     until("it is told", || watch.stderr().contains("No cluster leader"));

@@ -13,7 +13,7 @@ use super::policy::PolicyFlags;
 use super::progress::Progress;
 use super::saved_plan::SavedPlan;
 use super::show::{Format, Show};
-use super::watch::{self, Round, When};
+use super::watch::{self, Renewals, Round, When};
 use super::wish::{self, Wish};
 use super::{ask, refused, show, stop};
 use crate::consul::{Client, Query};
@@ -113,7 +113,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     if forever {
         let place = &desired.place;
         let read = || wish::read(&paths).and_then(|desired| same_place(desired, place));
-        return watch::run(&run, &read, &|desired| work.round(desired), when);
+        return watch::run(&run, &read, &|desired, renew| work.round(desired, renew), when);
     }
     work.apply(desired)
 }
@@ -188,7 +188,7 @@ impl Work<'_> {
     /// Plans, shows, asks, applies.
     pub fn apply(&self, desired: &DesiredState) -> Result<ExitCode, CliError> {
         // Not dropped, as what is desired.
-        Ok(match &*ManuallyDrop::new(self.attempt(desired, true)?) {
+        Ok(match &*ManuallyDrop::new(self.attempt(desired, true, &|_| ())?) {
             Outcome::Refused(refused) => {
                 refused.print()?;
                 ExitCode::from(REFUSED)
@@ -198,17 +198,24 @@ impl Work<'_> {
     }
 
     /// One round of many: where there is nothing to do, nothing is printed; nor is what was refused, yet.
-    fn round(&self, desired: &DesiredState) -> Result<Round, CliError> {
-        Ok(match self.attempt(desired, false)? {
+    fn round(&self, desired: &DesiredState, renew: &dyn Fn(Renewals)) -> Result<Round, CliError> {
+        let look = |planned: &Planned| renew(planned.renewals(desired));
+        Ok(match self.attempt(desired, false, &look)? {
             Outcome::Nothing(planned) => Round::Settled(planned.renewals(desired)),
             Outcome::Applied => Round::Applied,
             Outcome::Refused(refused) => Round::Refused(refused),
         })
     }
 
-    fn attempt(&self, desired: &DesiredState, print_nothing: bool) -> Result<Outcome, CliError> {
+    fn attempt(
+        &self,
+        desired: &DesiredState,
+        print_nothing: bool,
+        look: &dyn Fn(&Planned),
+    ) -> Result<Outcome, CliError> {
         // A first look without the lock: mostly there is nothing to do, and nothing to wait for.
         let planned = self.plan(self.first, desired)?;
+        look(&planned);
         let document = self.document(&planned, desired)?;
         if !document.refused.is_empty() {
             return Ok(self.refused(document, planned));

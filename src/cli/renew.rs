@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::watch::Renewals;
 use crate::consul::{Client, Query};
 use crate::object::SessionId;
 
@@ -46,17 +47,21 @@ impl Renewer {
     }
 
     /// From now on, these are kept alive, with their TTLs, and no others. Each is renewed at a third of its TTL.
-    pub fn keep(&self, sessions: Vec<(SessionId, Duration)>) {
+    pub fn keep(&self, sessions: Renewals) {
+        locked(&self.due).retain(|known, _| sessions.iter().any(|(id, _)| id == known));
+        self.keep_too(sessions);
+    }
+
+    /// From now on, these are kept alive, too.
+    pub fn keep_too(&self, sessions: Renewals) {
         let mut due = locked(&self.due);
-        let mut before = std::mem::take(&mut *due);
         let now = Instant::now();
-        *due = sessions
-            .into_iter()
-            .map(|(id, ttl)| {
-                let at = before.remove(&id).filter(|(known, _)| *known == ttl).map_or(now, |(_, at)| at);
-                (id, (ttl, at))
-            })
-            .collect();
+        for (id, ttl) in sessions {
+            let entry = due.entry(id).or_insert((ttl, now));
+            if entry.0 != ttl {
+                *entry = (ttl, now);
+            }
+        }
     }
 
     /// Whether one of them has ended since this was last asked.

@@ -26,11 +26,18 @@ const BURST: u32 = 100;
 /// Beyond that, one comes each: two that undo each other's work would keep the cluster busy for ever.
 const EACH: Duration = Duration::from_millis(500);
 
+/// Sessions that end unless they are renewed, and their TTLs.
+pub(super) type Renewals = Vec<(SessionId, Duration)>;
+
+/// One round: plans and applies what is desired. What it sees that needs to be renewed, it tells at once: whatever is in
+/// its way then must not end these sessions.
+type Reconcile<'a> = dyn Fn(&DesiredState, &dyn Fn(Renewals)) -> Result<Round, CliError> + 'a;
+
 /// What a round came to.
 #[derive(Debug)]
 pub(super) enum Round {
-    /// All is as declared. These sessions end unless they are renewed; their TTLs.
-    Settled(Vec<(SessionId, Duration)>),
+    /// All is as declared.
+    Settled(Renewals),
     /// Something was written, so that another look is due.
     Applied,
     /// It was refused, which nobody was told so far.
@@ -50,11 +57,12 @@ pub(super) struct When {
 ///
 /// A round that fails says so on standard error, and one that is refused prints its plan: once for the same failure, and
 /// for the same reasons. After a failure the next round comes by itself: soon where it is the specs that are wrong, else
-/// later and later. The sessions of the last round that found all as declared are kept alive meanwhile.
+/// later and later. Sessions that were as declared are kept alive meanwhile, until a round finds all as declared without
+/// them.
 pub(super) fn run(
     run: &StateReconciler<'_>,
     read: &dyn Fn() -> Result<DesiredState, CliError>,
-    round: &dyn Fn(&DesiredState) -> Result<Round, CliError>,
+    round: &Reconcile<'_>,
     when: When,
 ) -> Result<ExitCode, CliError> {
     stop::listen()?;
@@ -69,7 +77,7 @@ pub(super) fn run(
             if when.watch && !watcher.as_ref().is_some_and(|watcher| watcher.fits(&desired)) {
                 watcher = Some(Watcher::start(run.client, run.query, &desired)?);
             }
-            round(&desired)
+            round(&desired, &|renewals| renewer.keep_too(renewals))
         });
         let applied = matches!(done, Ok(Round::Applied));
         told = told.filter(|_| done.is_err());

@@ -239,6 +239,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("lictor {}\n{}{}", self.line, self.stdout(), self.stderr());
+        }
     }
 }
 

@@ -207,7 +207,18 @@ impl OwnerLock {
         // The key first, by its holder: the end of a session that holds a key can bar that key for a while. Where it is
         // another's by now, or could not be deleted, the end of the session does it.
         let _ = self.client.txn().once(&[self.operation(), Operation::delete(&self.key)], &self.query);
-        self.client.session().destroy(&self.session, &self.query)
+        self.client.session().destroy(&self.session, &self.query).inspect_err(|_| self.end_later())
+    }
+
+    /// Tries to end the session until its ttl has: where this program goes on, its next run is not to wait for that.
+    fn end_later(&self) {
+        let (client, query, session) = (self.client.clone(), self.query.clone(), self.session.clone());
+        let start = Instant::now();
+        std::thread::spawn(move || {
+            while start.elapsed() < 2 * TTL && client.session().destroy(&session, &query).is_err() {
+                std::thread::sleep(RETRY);
+            }
+        });
     }
 }
 
