@@ -9,6 +9,7 @@
 mod agent;
 mod clock;
 mod http;
+mod probe;
 mod server;
 mod state;
 

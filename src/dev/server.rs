@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 
 use super::agent::Agent;
 use super::http;
+use super::probe;
 use super::state::{Identity, uuid};
 
 /// How long a connection may take to send a request's head, or may be idle.
@@ -67,6 +68,7 @@ impl Server {
         };
         runtime.spawn(serve(listener, agent.clone()));
         runtime.spawn(agent.clone().keep_time());
+        runtime.spawn(probe::keep_checking(agent.clone()));
         Ok(Self { address, agent, runtime: Some(runtime) })
     }
 
@@ -102,6 +104,7 @@ async fn serve(listener: tokio::net::TcpListener, agent: Agent) {
         tokio::spawn(async move {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
+                .title_case_headers(true) // as Go writes them
                 .header_read_timeout(PATIENCE)
                 .serve_connection(TokioIo::new(stream), service);
             let _ = connection.await; // the other side may hang up at any time
