@@ -8,8 +8,13 @@
 
 mod agent;
 mod clock;
+mod fault;
+mod file;
 mod http;
+mod line;
 mod server;
 mod state;
 
-pub use server::{Options, Server};
+pub use fault::{Faults, ParseFaultError};
+pub use file::FileError;
+pub use server::{Options, Server, StartError};

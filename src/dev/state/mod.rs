@@ -1,6 +1,7 @@
 //! What the agent knows: the tables of a Consul server, and the rules that change them. Pure: time is passed in, and
 //! nobody is told; [`Agent`](super::agent::Agent) does that.
 
+mod keep;
 mod kv;
 mod session;
 mod tables;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub(super) use keep::Kept;
 pub(super) use kv::{Entry, Keys, Write};
 pub(super) use session::{Session, SessionRequest, Sessions, go_duration_fault};
 pub(super) use tables::{Table, Tables};
