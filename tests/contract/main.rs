@@ -23,3 +23,5 @@ macro_rules! cases {
 }
 
 mod kv;
+mod session;
+mod txn;
