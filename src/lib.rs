@@ -27,6 +27,7 @@
 //! | `source` | where those texts come from: files (feature `spec`) | `spec`, `object` |
 //! | `render` | a plan, and what became of it, as a document (feature `spec`); as text, Markdown and annotations (feature `cli`) | `plan`, `object`, `reconcile` |
 //! | [`ansible`] | a face: the module protocol | all above |
+//! | `dev` | an agent in memory that speaks Consul's HTTP API (feature `dev`) | `duration` |
 //! | `cli` | a face: the commands (feature `cli`) | all above, but no other face |
 //!
 //! `tests/project.rs` reads the `use crate::` lines against this table.
@@ -38,6 +39,8 @@ pub mod ansible;
 pub mod cli;
 pub mod consul;
 pub mod coordinate;
+#[cfg(feature = "dev")]
+pub mod dev;
 pub mod duration;
 pub mod object;
 pub mod plan;

@@ -18,11 +18,24 @@ const LAW: &[(&str, &[&str])] = &[
     ("reconcile", &["plan", "object", "consul", "duration"]),
     ("spec", &["object", "duration", "consul"]),
     ("source", &["spec", "object"]),
+    ("dev", &["duration"]),
     ("render", &["reconcile", "plan", "object"]),
     ("ansible", &["reconcile", "coordinate", "plan", "object", "consul", "duration", "spec", "source", "render"]),
     (
         "cli",
-        &["reconcile", "coordinate", "plan", "object", "consul", "duration", "ansible", "spec", "source", "render"],
+        &[
+            "reconcile",
+            "coordinate",
+            "plan",
+            "object",
+            "consul",
+            "duration",
+            "ansible",
+            "spec",
+            "source",
+            "render",
+            "dev",
+        ],
     ),
 ];
 

@@ -9,6 +9,8 @@ mod complete_key;
 mod completions;
 mod connect;
 mod destroy;
+#[cfg(feature = "dev")]
+mod dev;
 mod diff;
 mod elect;
 mod error;
@@ -72,6 +74,8 @@ enum Verb {
     Export(Box<export::Arguments>),
     Adopt(Box<adopt::Arguments>),
     Owner(Box<owner::Arguments>),
+    #[cfg(feature = "dev")]
+    Dev(dev::Arguments),
     Module(module::Arguments),
     Schema(schema::Arguments),
     Completions(completions::Arguments),
@@ -117,6 +121,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Verb::Adopt(arguments) => return adopt::run(*arguments).unwrap_or_else(CliError::report),
         Verb::Export(arguments) => export::run(*arguments),
         Verb::Owner(arguments) => owner::run(*arguments),
+        #[cfg(feature = "dev")]
+        Verb::Dev(arguments) => dev::run(arguments),
         Verb::Module(arguments) => return module::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),

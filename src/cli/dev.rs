@@ -1,0 +1,44 @@
+//! `lictor dev`
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::error::CliError;
+use crate::dev::{Faults, Options, Server};
+
+/// Run an agent in memory that speaks Consul's HTTP API, to try things without Consul
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Where it listens; port 0 is any that is free
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8500")]
+    listen: SocketAddr,
+    /// The name of its node
+    #[arg(long, value_name = "NAME", default_value = "node1")]
+    node: String,
+    /// The name of its datacenter
+    #[arg(long, value_name = "NAME", default_value = "dc1")]
+    datacenter: String,
+    /// Keep the state in this file, and begin with what is in it
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// What goes wrong on purpose, such as latency=200ms@10%,500=5%,reset=1%,leaderless=3s@30s
+    #[arg(long, value_name = "FAULTS", default_value = "", hide_default_value = true)]
+    fault: Faults,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), CliError> {
+    let Arguments { listen, node, datacenter, file, fault: faults } = arguments;
+    let unheard = |source| CliError::Io { what: "cannot wait for signals".to_owned(), source };
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(unheard)?;
+    let server = Server::start(Options { listen, node, datacenter, file, faults })?;
+    if !listen.ip().is_loopback() {
+        eprintln!("warning: others can reach {}: nothing but ACL tokens keeps them from writing", server.address());
+    }
+    println!("Listening on http://{}", server.address());
+    signals.forever().next();
+    Ok(server.stop()?)
+}

@@ -1,0 +1,99 @@
+//! `/v1/kv/`
+
+use axum::http::{StatusCode, header};
+
+use super::call::Call;
+use super::reply::{Answer, Refusal, Reply};
+use crate::dev::state::{Entry, State, Write};
+
+const PATH: &str = "/v1/kv/";
+
+/// One key, a tree, or the names of the keys in it.
+pub(super) fn get(state: &State, call: &Call) -> Answer {
+    let key = call.rest(PATH);
+    if call.has("keys") {
+        return Ok(names(state, call, key));
+    }
+    if call.has("recurse") {
+        let below: Vec<&Entry> = state.keys.below(key).collect();
+        let found = if below.is_empty() { Reply::empty(StatusCode::NOT_FOUND) } else { Reply::json(&below) };
+        return Ok(found.at(state.prefix_index(key)));
+    }
+    if key.is_empty() {
+        return Err(Refusal::bad("Missing key name"));
+    }
+    let (index, entry) = state.key(key);
+    let found = match entry {
+        None => Reply::empty(StatusCode::NOT_FOUND),
+        Some(entry) if call.has("raw") => Reply::new(StatusCode::OK, "text/plain", entry.value.clone())
+            .with(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
+            .with(header::CONTENT_SECURITY_POLICY, "sandbox"),
+        Some(entry) => Reply::json(&[entry]),
+    };
+    Ok(found.at(index))
+}
+
+/// The names of the keys below a prefix; up to a separator behind it, where one is named.
+fn names(state: &State, call: &Call, prefix: &str) -> Reply {
+    let separator = call.text("separator");
+    let mut names: Vec<&str> = Vec::new();
+    for entry in state.keys.below(prefix) {
+        let rest = entry.key.get(prefix.len()..).unwrap_or_default();
+        let end = if separator.is_empty() { None } else { rest.find(separator) };
+        let name = end.and_then(|end| entry.key.get(..prefix.len() + end + separator.len())).unwrap_or(&entry.key);
+        if names.last() != Some(&name) {
+            names.push(name);
+        }
+    }
+    Reply::json(&names).at(state.prefix_index(prefix))
+}
+
+/// Writes a key, perhaps under a condition; says whether it was written.
+pub(super) fn put(state: &mut State, call: &Call) -> Answer {
+    let key = named(call)?;
+    conflicts(call, &["cas", "acquire", "release"])?;
+    let flags = call.number("flags")?.unwrap_or(0);
+    let expected = call.number("cas")?;
+    let write = Write { key: key.to_owned(), value: call.body.to_vec(), flags };
+    Ok(Reply::json(&match (call.get("acquire"), call.get("release"), expected) {
+        (Some(session), ..) => state.acquire_now(write, session)?,
+        (_, Some(session), _) => state.release_now(write, session)?,
+        (.., Some(expected)) => state.cas_now(write, expected),
+        _ => {
+            state.set_now(write);
+            true
+        }
+    }))
+}
+
+/// Deletes a key, or a whole tree.
+pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
+    conflicts(call, &["recurse", "cas"])?;
+    let prefix = call.rest(PATH);
+    if call.has("recurse") {
+        state.delete_tree_now(prefix);
+        return Ok(Reply::json(&true));
+    }
+    let key = named(call)?;
+    let expected = call.number("cas")?;
+    Ok(Reply::json(&state.delete_now(key, expected)))
+}
+
+fn named(call: &Call) -> Result<&str, Refusal> {
+    match call.rest(PATH) {
+        "" => Err(Refusal::bad("Missing key name")),
+        key => Ok(key),
+    }
+}
+
+/// Of these, one at most.
+fn conflicts(call: &Call, names: &[&str]) -> Result<(), Refusal> {
+    if names.iter().filter(|name| call.has(name)).count() < 2 {
+        return Ok(());
+    }
+    // As Go writes a form: sorted.
+    let mut pairs = call.query.clone();
+    pairs.sort();
+    let pairs: Vec<String> = pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    Err(Refusal::bad(format!("Conflicting flags: {}", pairs.join("&"))))
+}

@@ -1,0 +1,105 @@
+//! Which path and method is what.
+
+use axum::http::StatusCode;
+
+use super::call::Call;
+use super::reply::{Answer, Refusal, Reply};
+use super::{control, kv, session, status, txn};
+use crate::dev::agent::Agent;
+use crate::dev::state::State;
+
+/// Reads, and can be repeated until something has changed.
+pub(super) type Read = fn(&State, &Call) -> Answer;
+
+/// What a request does.
+#[derive(Clone, Copy)]
+pub(super) enum Action {
+    Read(Read),
+    Write(fn(&mut State, &Call) -> Answer),
+    /// Of the agent itself, beside what Consul has.
+    Control(fn(&Agent, &Call) -> Answer),
+}
+
+/// A path, or where it ends in a slash all below it, and what its methods do.
+pub(super) struct Route {
+    path: &'static str,
+    methods: &'static [(&'static str, Action)],
+}
+
+use Action::{Control, Read as Reads, Write as Writes};
+
+static ROUTES: &[Route] = &[
+    Route {
+        path: "/v1/kv/",
+        methods: &[("GET", Reads(kv::get)), ("PUT", Writes(kv::put)), ("DELETE", Writes(kv::delete))],
+    },
+    Route { path: "/v1/txn", methods: &[("PUT", Writes(txn::apply))] },
+    Route { path: "/v1/session/create", methods: &[("PUT", Writes(session::create))] },
+    Route { path: "/v1/session/destroy/", methods: &[("PUT", Writes(session::destroy))] },
+    Route { path: "/v1/session/renew/", methods: &[("PUT", Writes(session::renew))] },
+    Route { path: "/v1/session/info/", methods: &[("GET", Reads(session::info))] },
+    Route { path: "/v1/session/node/", methods: &[("GET", Reads(session::of_node))] },
+    Route { path: "/v1/session/list", methods: &[("GET", Reads(session::list))] },
+    Route { path: "/v1/status/leader", methods: &[("GET", Reads(status::leader))] },
+    Route { path: "/v1/status/peers", methods: &[("GET", Reads(status::peers))] },
+    Route {
+        path: "/v1/lictor/faults",
+        methods: &[
+            ("GET", Control(control::faults)),
+            ("PUT", Control(control::set_faults)),
+            ("DELETE", Control(control::no_faults)),
+        ],
+    },
+    Route {
+        path: "/v1/lictor/clock",
+        methods: &[("GET", Control(control::clock)), ("PUT", Control(control::move_clock))],
+    },
+];
+
+/// What Consul has and this agent does not.
+const LEFT_OUT: &[&str] = &[
+    "/v1/acl/",
+    "/v1/agent/",
+    "/v1/catalog/",
+    "/v1/config",
+    "/v1/connect/",
+    "/v1/coordinate/",
+    "/v1/discovery-chain/",
+    "/v1/event/",
+    "/v1/health/",
+    "/v1/internal/",
+    "/v1/operator/",
+    "/v1/query",
+    "/v1/snapshot",
+    "/ui/",
+];
+
+impl Route {
+    /// The one that fits best.
+    pub fn of(path: &str) -> Option<&'static Self> {
+        let fits = |route: &&Self| path == route.path || (route.path.ends_with('/') && path.starts_with(route.path));
+        ROUTES.iter().filter(fits).max_by_key(|route| route.path.len())
+    }
+
+    /// Whether there is a route of exactly this path.
+    pub fn is_folder(path: &str) -> bool {
+        ROUTES.iter().any(|route| route.path == path)
+    }
+
+    pub fn action(&self, method: &str) -> Option<Action> {
+        self.methods.iter().find(|(name, _)| *name == method).map(|(_, action)| *action)
+    }
+
+    /// What the header `Allow` says.
+    pub fn allow(&self) -> String {
+        self.methods.iter().fold("OPTIONS".to_owned(), |all, (name, _)| all + "," + name)
+    }
+}
+
+/// The answer to a path that nobody serves.
+pub(super) fn unknown(path: &str) -> Answer {
+    match LEFT_OUT.iter().find(|prefix| path.starts_with(*prefix)) {
+        Some(_) => Err(Refusal::missing(path)),
+        None => Ok(Reply::empty(StatusCode::NOT_FOUND)),
+    }
+}

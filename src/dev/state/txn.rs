@@ -1,0 +1,135 @@
+//! Transactions: operations that are all done, or none.
+
+use serde::{Deserialize, Serialize};
+
+use super::kv::from_base64;
+use super::{Entry, Fault, State, Write};
+
+/// An operation on a key.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub(in crate::dev) struct KvOperation {
+    pub verb: String,
+    pub key: String,
+    #[serde(deserialize_with = "from_base64")]
+    pub value: Vec<u8>,
+    pub flags: u64,
+    pub index: u64,
+    pub session: String,
+    pub namespace: String,
+}
+
+/// What an operation gives.
+#[derive(Clone, Debug, Serialize)]
+pub(in crate::dev) enum TxnResult {
+    /// A key; its value only where it was asked for.
+    #[serde(rename = "KV")]
+    Key(Entry),
+}
+
+/// Why an operation, and with it all of them, was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(in crate::dev) struct TxnFailure {
+    #[serde(rename = "OpIndex")]
+    pub index: usize,
+    #[serde(rename = "What")]
+    pub what: Fault,
+}
+
+impl KvOperation {
+    /// Whether it may change anything.
+    pub fn writes(&self) -> bool {
+        !matches!(self.verb.as_str(), "get" | "get-tree" | "check-session" | "check-index" | "check-not-exists")
+    }
+
+    /// What is looked at before anything is done.
+    fn check(&self, state: &State) -> Result<(), Fault> {
+        if self.key.is_empty() && !matches!(self.verb.as_str(), "get-tree" | "delete-tree") {
+            return Err(Fault::new("Must provide key"));
+        }
+        if self.verb == "lock" && state.is_barred(&self.key) {
+            return Err(Fault(format!("failed to lock key {:?} due to lock delay", self.key)));
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Does all of these, or nothing and says which ones cannot be done.
+    pub fn transact(&mut self, operations: &[KvOperation]) -> Result<Vec<TxnResult>, Vec<TxnFailure>> {
+        let failures = |checked: Vec<Result<Vec<TxnResult>, Fault>>| -> Vec<TxnFailure> {
+            let failed = checked.into_iter().enumerate().filter_map(|(index, done)| Some((index, done.err()?)));
+            failed.map(|(index, what)| TxnFailure { index, what }).collect()
+        };
+        let unready = failures(operations.iter().map(|one| one.check(self).map(|()| Vec::new())).collect());
+        if !unready.is_empty() {
+            return Err(unready);
+        }
+        let index = if operations.iter().any(KvOperation::writes) { self.next_index() } else { self.index() };
+        let tables = self.tables.clone();
+        self.keys.begin();
+        let done: Vec<_> = operations.iter().map(|operation| self.operate(index, operation)).collect();
+        if done.iter().all(Result::is_ok) {
+            self.keys.commit();
+            return Ok(done.into_iter().flatten().flatten().collect());
+        }
+        self.keys.roll_back();
+        self.tables = tables;
+        Err(failures(done))
+    }
+
+    fn operate(&mut self, index: u64, operation: &KvOperation) -> Result<Vec<TxnResult>, Fault> {
+        let KvOperation { verb, key, value, flags, index: expected, session, .. } = operation;
+        let write = || Write { key: key.clone(), value: value.clone(), flags: *flags };
+        let fault = |done: bool, text: String| if done { Ok(()) } else { Err(Fault(text)) };
+        let stale = |what: &str| format!("failed to {what} key {key:?}, index is stale");
+        match verb.as_str() {
+            "set" => self.set(index, write()),
+            "cas" => fault(self.cas(index, write(), *expected), stale("set"))?,
+            "lock" => {
+                let done = self.acquire(index, write(), session)?;
+                fault(done, format!("failed to lock key {key:?}, lock is already held"))?;
+            }
+            "unlock" => {
+                let done = self.release(index, write(), session)?;
+                fault(done, format!("failed to unlock key {key:?}, lock isn't held, or is held by another session"))?;
+            }
+            "delete" => {
+                self.delete(index, key);
+                return Ok(Vec::new());
+            }
+            "delete-cas" => {
+                fault(self.delete_cas(index, key, *expected), stale("delete"))?;
+                return Ok(Vec::new());
+            }
+            "delete-tree" => {
+                self.delete_tree(index, key);
+                return Ok(Vec::new());
+            }
+            "get" => {
+                let entry = self.keys.get(key).ok_or_else(|| Fault(format!("key {key:?} doesn't exist")))?;
+                return Ok(vec![TxnResult::Key(entry.clone())]);
+            }
+            "get-tree" => return Ok(self.keys.below(key).cloned().map(TxnResult::Key).collect()),
+            "check-session" => {
+                let missing = || Fault(format!("failed to check session, key {key:?} doesn't exist"));
+                let holder = self.keys.get(key).ok_or_else(missing)?.session.clone().unwrap_or_default();
+                let text = format!("failed session check for key {key:?}, current session {holder:?} != {session:?}");
+                fault(holder == *session, text)?;
+            }
+            "check-index" => {
+                let missing = || Fault(format!("failed to check index, key {key:?} doesn't exist"));
+                let modified = self.keys.get(key).ok_or_else(missing)?.modify_index;
+                let text = format!("failed index check for key {key:?}, current modify index {modified} != {expected}");
+                fault(modified == *expected, text)?;
+            }
+            "check-not-exists" => {
+                fault(self.keys.get(key).is_none(), format!("key {key:?} exists"))?;
+                return Ok(Vec::new());
+            }
+            verb => return Err(Fault(format!("unknown KV verb {verb:?}"))),
+        }
+        let entry = self.keys.get(key).map(|entry| Entry { value: Vec::new(), ..entry.clone() });
+        Ok(entry.map(TxnResult::Key).into_iter().collect())
+    }
+}
