@@ -59,6 +59,11 @@ impl Call {
         self.query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values of a parameter that may be given several times.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.query.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
     /// A parameter's value; nothing where it is empty, too.
     pub fn text(&self, name: &str) -> &str {
         self.get(name).unwrap_or_default()

@@ -1,14 +1,19 @@
 //! Consul's HTTP API: from a request to its answer.
 
 mod call;
+mod catalog;
 mod control;
+mod decode;
+mod health;
 mod kv;
 mod path;
+mod read;
 mod reply;
 mod routes;
 mod session;
 mod status;
 mod txn;
+mod views;
 
 use std::time::Duration;
 
@@ -98,7 +103,7 @@ async fn answer(agent: &Agent, request: Request) -> Answer {
     if let Some(reply) = path::unclean(&parts) {
         return reply;
     }
-    let body = read(parts.uri.path(), parts.headers.get(header::CONTENT_LENGTH), body).await?;
+    let body = read_body(parts.uri.path(), parts.headers.get(header::CONTENT_LENGTH), body).await?;
     let call = Call::new(&parts, body);
     if !call.path.chars().all(path::prints) {
         return Ok(Reply::empty(StatusCode::BAD_REQUEST));
@@ -108,7 +113,7 @@ async fn answer(agent: &Agent, request: Request) -> Answer {
 }
 
 /// Reads a body, unless it is too long or too slow.
-async fn read(path: &str, length: Option<&HeaderValue>, body: Body) -> Result<Bytes, Refusal> {
+async fn read_body(path: &str, length: Option<&HeaderValue>, body: Body) -> Result<Bytes, Refusal> {
     let bound = BOUNDED.iter().find(|(prefix, ..)| path.starts_with(prefix));
     let most = bound.map_or(LONGEST_BODY, |(.., most)| *most);
     let refusal = |length: &str| {
