@@ -18,7 +18,7 @@ pub(super) use catalog::{
 };
 pub(super) use keep::Kept;
 pub(super) use kv::{Entry, Keys, Write};
-pub(super) use session::{Session, SessionRequest, Sessions, go_duration_fault};
+pub(super) use session::{ServiceCheck, Session, SessionRequest, Sessions, go_duration_fault};
 pub(super) use tables::{Table, Tables};
 pub(super) use txn::{KvOperation, TxnFailure, TxnResult};
 
