@@ -50,7 +50,7 @@ pub struct Options {
 #[non_exhaustive]
 pub enum StartError {
     /// The address is taken, or not of this machine.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}; `--listen 127.0.0.1:0` takes any free port")]
     Listen {
         /// The address.
         address: SocketAddr,

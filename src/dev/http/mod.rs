@@ -1,22 +1,27 @@
 //! Consul's HTTP API: from a request to its answer.
 
 mod call;
+mod catalog;
 mod control;
+mod decode;
+mod health;
 mod kv;
 mod path;
+mod read;
 mod reply;
 mod routes;
 mod session;
 mod status;
 mod txn;
+mod views;
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::agent::Agent;
 use super::fault::{Fate, Line};
@@ -33,6 +38,9 @@ const CONTROL: &str = "/v1/lictor/";
 
 /// How often an agent that is frozen looks whether it still is.
 const TICK: Duration = Duration::from_millis(20);
+
+/// How much is read of what is refused, in bytes.
+const DRAINED: usize = 8 * 1024 * 1024;
 
 /// How long a request may take to come in.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -95,8 +103,8 @@ async fn answer(agent: &Agent, request: Request) -> Answer {
     if let Some(reply) = path::unclean(&parts) {
         return reply;
     }
-    let body = read(parts.uri.path(), parts.headers.get(header::CONTENT_LENGTH), body).await?;
-    let call = Call::new(&parts, body).ok_or_else(|| Refusal::bad("400 Bad Request"))?;
+    let body = read_body(parts.uri.path(), parts.headers.get(header::CONTENT_LENGTH), body).await?;
+    let call = Call::new(&parts, body);
     if !call.path.chars().all(path::prints) {
         return Ok(Reply::empty(StatusCode::BAD_REQUEST));
     }
@@ -105,7 +113,7 @@ async fn answer(agent: &Agent, request: Request) -> Answer {
 }
 
 /// Reads a body, unless it is too long or too slow.
-async fn read(path: &str, length: Option<&HeaderValue>, body: Body) -> Result<Bytes, Refusal> {
+async fn read_body(path: &str, length: Option<&HeaderValue>, body: Body) -> Result<Bytes, Refusal> {
     let bound = BOUNDED.iter().find(|(prefix, ..)| path.starts_with(prefix));
     let most = bound.map_or(LONGEST_BODY, |(.., most)| *most);
     let refusal = |length: &str| {
@@ -117,14 +125,33 @@ async fn read(path: &str, length: Option<&HeaderValue>, body: Body) -> Result<By
     };
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if let Some(length) = length.filter(|length| usize::try_from(*length).is_ok_and(|length| length > most)) {
+        drain(body).await;
         return Err(refusal(&length.to_string()));
     }
-    match tokio::time::timeout(PATIENCE, Limited::new(body, most).collect()).await {
+    let mut body = Limited::new(body, most);
+    match tokio::time::timeout(PATIENCE, (&mut body).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(refusal("more")),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            drain(body).await;
+            Err(refusal("more"))
+        }
         Ok(Err(error)) => Err(Refusal { close: true, ..Refusal::bad(error.to_string()) }),
         Err(_) => Err(Refusal { close: true, ..Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body is too slow") }),
     }
+}
+
+/// Lets a body that is too long come in for a while, and forgets it: who still sends does not read the answer.
+async fn drain<B: HttpBody<Data = Bytes> + Unpin>(mut body: B) {
+    let all = async {
+        let mut length = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            length += frame.data_ref().map_or(0, Bytes::len);
+            if length > DRAINED {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(PATIENCE, all).await; // whoever is slower sees the connection closed
 }
 
 /// Finds what is meant, and does it.

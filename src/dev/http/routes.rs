@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 
 use super::call::Call;
 use super::reply::{Answer, Refusal, Reply};
-use super::{control, kv, session, status, txn};
+use super::{catalog, control, health, kv, session, status, txn};
 use crate::dev::agent::Agent;
 use crate::dev::state::State;
 
@@ -40,6 +40,18 @@ static ROUTES: &[Route] = &[
     Route { path: "/v1/session/info/", methods: &[("GET", Reads(session::info))] },
     Route { path: "/v1/session/node/", methods: &[("GET", Reads(session::of_node))] },
     Route { path: "/v1/session/list", methods: &[("GET", Reads(session::list))] },
+    Route { path: "/v1/catalog/register", methods: &[("PUT", Writes(catalog::register))] },
+    Route { path: "/v1/catalog/deregister", methods: &[("PUT", Writes(catalog::deregister))] },
+    Route { path: "/v1/catalog/datacenters", methods: &[("GET", Reads(catalog::datacenters))] },
+    Route { path: "/v1/catalog/nodes", methods: &[("GET", Reads(catalog::nodes))] },
+    Route { path: "/v1/catalog/node/", methods: &[("GET", Reads(catalog::node))] },
+    Route { path: "/v1/catalog/node-services/", methods: &[("GET", Reads(catalog::node_services))] },
+    Route { path: "/v1/catalog/services", methods: &[("GET", Reads(catalog::services))] },
+    Route { path: "/v1/catalog/service/", methods: &[("GET", Reads(catalog::service))] },
+    Route { path: "/v1/health/node/", methods: &[("GET", Reads(health::of_node))] },
+    Route { path: "/v1/health/checks/", methods: &[("GET", Reads(health::of_service))] },
+    Route { path: "/v1/health/service/", methods: &[("GET", Reads(health::service))] },
+    Route { path: "/v1/health/state/", methods: &[("GET", Reads(health::in_state))] },
     Route { path: "/v1/status/leader", methods: &[("GET", Reads(status::leader))] },
     Route { path: "/v1/status/peers", methods: &[("GET", Reads(status::peers))] },
     Route {
@@ -60,13 +72,15 @@ static ROUTES: &[Route] = &[
 const LEFT_OUT: &[&str] = &[
     "/v1/acl/",
     "/v1/agent/",
-    "/v1/catalog/",
+    "/v1/catalog/connect/",
+    "/v1/catalog/gateway-services/",
     "/v1/config",
     "/v1/connect/",
     "/v1/coordinate/",
     "/v1/discovery-chain/",
     "/v1/event/",
-    "/v1/health/",
+    "/v1/health/connect/",
+    "/v1/health/ingress/",
     "/v1/internal/",
     "/v1/operator/",
     "/v1/query",

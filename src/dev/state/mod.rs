@@ -1,6 +1,7 @@
 //! What the agent knows: the tables of a Consul server, and the rules that change them. Pure: time is passed in, and
 //! nobody is told; [`Agent`](super::agent::Agent) does that.
 
+mod catalog;
 mod keep;
 mod kv;
 mod session;
@@ -12,9 +13,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub(super) use catalog::{
+    CRITICAL, Catalog, Check, Node, PASSING, Registration, Service, ServiceAddress, WARNING, Weights, node_id_fault,
+};
 pub(super) use keep::Kept;
 pub(super) use kv::{Entry, Keys, Write};
-pub(super) use session::{Session, SessionRequest, Sessions, go_duration_fault};
+pub(super) use session::{ServiceCheck, Session, SessionRequest, Sessions, go_duration_fault};
 pub(super) use tables::{Table, Tables};
 pub(super) use txn::{KvOperation, TxnFailure, TxnResult};
 
@@ -48,6 +52,7 @@ pub(super) struct State {
     pub tables: Tables,
     pub keys: Keys,
     pub sessions: Sessions,
+    pub catalog: Catalog,
 }
 
 /// What happens by itself once its time has come.
@@ -69,16 +74,19 @@ impl Fault {
 
 impl State {
     pub fn new(identity: Identity) -> Self {
-        Self {
+        let mut state = Self {
             identity,
-            // As a server that has just elected itself: its own entries come first.
-            index: 10,
+            index: 0,
             now: Duration::ZERO,
             deadlines: BTreeSet::new(),
             tables: Tables::default(),
             keys: Keys::default(),
             sessions: Sessions::default(),
-        }
+            catalog: Catalog::default(),
+        };
+        // As a server that has just elected itself: its own entries come first.
+        state.register_itself();
+        state
     }
 
     /// The index of the last write.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Deadline, Fault, State, Table, check_uuid, uuid};
+use super::{CRITICAL, Deadline, Fault, State, Table, check_uuid, uuid};
 use crate::duration::ConsulDuration;
 
 /// Consul ends a session at twice its TTL.
@@ -40,6 +40,21 @@ pub(in crate::dev) struct Session {
     pub modify_index: u64,
 }
 
+impl Session {
+    /// The ids of the checks that it depends on.
+    pub fn checks(&self) -> impl Iterator<Item = &String> {
+        all_checks(self.node_checks.as_ref(), self.service_checks.as_ref())
+    }
+}
+
+fn all_checks<'a>(
+    of_node: Option<&'a Vec<String>>,
+    of_services: Option<&'a Vec<ServiceCheck>>,
+) -> impl Iterator<Item = &'a String> {
+    let of_services = of_services.into_iter().flatten().map(|check| &check.id);
+    of_node.into_iter().flatten().chain(of_services)
+}
+
 /// A check of a service that a session depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::dev) struct ServiceCheck {
@@ -70,8 +85,9 @@ pub(in crate::dev) struct Sessions {
 }
 
 impl Sessions {
+    /// One, by its id in any case.
     pub fn get(&self, id: &str) -> Option<&Session> {
-        self.sessions.get(id)
+        self.sessions.get(&id.to_ascii_lowercase())
     }
 
     /// All, by their ids.
@@ -102,7 +118,8 @@ impl State {
             return Err(Fault(format!("Invalid Behavior setting '{behavior}'")));
         }
         let lives = lifetime(&ttl)?;
-        self.check_dependencies(&node, node_checks.as_deref(), service_checks.as_deref())?;
+        let checks: Vec<&String> = all_checks(node_checks.as_ref(), service_checks.as_ref()).collect();
+        self.check_dependencies(&node, &checks)?;
         let id = uuid();
         let index = self.next_index();
         self.keep_alive(&id, lives);
@@ -124,20 +141,17 @@ impl State {
     }
 
     /// Makes sure that the node is there, and the checks, none of which is critical.
-    fn check_dependencies(
-        &self,
-        node: &str,
-        node_checks: Option<&[String]>,
-        service_checks: Option<&[ServiceCheck]>,
-    ) -> Result<(), Fault> {
-        if node != self.identity.node {
+    fn check_dependencies(&self, node: &str, checks: &[&String]) -> Result<(), Fault> {
+        if self.catalog.node(node).is_none() {
             return Err(Fault::new("Missing node registration"));
         }
-        let checks = node_checks.unwrap_or_default().iter();
-        let checks = checks.chain(service_checks.unwrap_or_default().iter().map(|check| &check.id));
-        for check in checks {
-            if check != "serfHealth" {
-                return Err(Fault(format!("Missing check '{check}' registration")));
+        for id in checks {
+            match self.catalog.check(node, id) {
+                None => return Err(Fault(format!("Missing check '{id}' registration"))),
+                Some(check) if check.status == CRITICAL => {
+                    return Err(Fault(format!("Check '{id}' is in {CRITICAL} state")));
+                }
+                Some(_) => {}
             }
         }
         Ok(())
@@ -146,7 +160,7 @@ impl State {
     /// Renews a session, and gives it; `None` where there is none.
     pub fn renew_session(&mut self, id: &str) -> Result<Option<Session>, Fault> {
         let Some(session) = self.session(id)?.cloned() else { return Ok(None) };
-        self.keep_alive(id, lifetime(&session.ttl)?);
+        self.keep_alive(&session.id, lifetime(&session.ttl)?);
         Ok(Some(session))
     }
 
@@ -154,7 +168,7 @@ impl State {
     pub fn destroy_session(&mut self, id: &str) -> Result<(), Fault> {
         check_uuid(id).map_err(|Fault(text)| Fault(format!("failed session lookup: {text}")))?;
         let index = self.next_index();
-        self.end_session(index, id);
+        self.end_session(index, &id.to_ascii_lowercase());
         Ok(())
     }
 

@@ -1,0 +1,473 @@
+//! Nodes, their services and their checks: what is registered, by whom ever, as Consul's server keeps it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Fault, Identity, State, Table, check_uuid};
+
+/// Texts by their names; Consul tells none from an empty one.
+pub(in crate::dev) type Texts = Option<BTreeMap<String, String>>;
+
+/// A node, as it goes over the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(in crate::dev) struct Node {
+    #[serde(rename = "ID")]
+    pub id: String,
+    pub node: String,
+    pub address: String,
+    pub datacenter: String,
+    pub tagged_addresses: Texts,
+    pub meta: Texts,
+    pub create_index: u64,
+    pub modify_index: u64,
+}
+
+/// A service on a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::dev) struct Service {
+    pub node: String,
+    pub kind: String,
+    pub id: String,
+    pub name: String,
+    pub tags: Vec<String>,
+    pub address: String,
+    pub tagged_addresses: Option<BTreeMap<String, ServiceAddress>>,
+    pub meta: Texts,
+    pub port: i64,
+    pub weights: Weights,
+    pub enable_tag_override: bool,
+    pub create_index: u64,
+    pub modify_index: u64,
+}
+
+/// Where a service is, seen from somewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(in crate::dev) struct ServiceAddress {
+    pub address: String,
+    pub port: i64,
+}
+
+/// How much a service counts in DNS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(in crate::dev) struct Weights {
+    pub passing: i64,
+    pub warning: i64,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self { passing: 1, warning: 1 }
+    }
+}
+
+impl Weights {
+    /// What is wrong with these.
+    pub fn fault(self) -> Option<&'static str> {
+        const MOST: i64 = 65_535;
+        match self {
+            Self { passing: ..1, .. } => Some("Passing must be greater than 0"),
+            Self { warning: ..0, .. } => Some("Warning must be greater or equal than 0"),
+            Self { passing, warning } if passing > MOST || warning > MOST => {
+                Some("DNS Weight must be between 0 and 65535")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A check of a node, or of a service on it, as it goes over the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(in crate::dev) struct Check {
+    pub node: String,
+    #[serde(rename = "CheckID")]
+    pub id: String,
+    pub name: String,
+    pub status: String,
+    pub notes: String,
+    pub output: String,
+    #[serde(rename = "ServiceID")]
+    pub service_id: String,
+    pub service_name: String,
+    pub service_tags: Vec<String>,
+    #[serde(rename = "Type")]
+    pub kind: String,
+    pub definition: Map<String, Value>,
+    pub create_index: u64,
+    pub modify_index: u64,
+}
+
+pub(in crate::dev) const PASSING: &str = "passing";
+pub(in crate::dev) const WARNING: &str = "warning";
+pub(in crate::dev) const CRITICAL: &str = "critical";
+
+/// What somebody registers at once.
+#[derive(Clone, Debug, Default)]
+pub(in crate::dev) struct Registration {
+    pub node: Node,
+    /// The node stays as it is, where it is there.
+    pub skip_node: bool,
+    pub service: Option<Service>,
+    pub checks: Vec<Check>,
+}
+
+/// All nodes, services and checks, in the order of their names, whose case does not count.
+#[derive(Clone, Debug, Default)]
+pub(in crate::dev) struct Catalog {
+    nodes: BTreeMap<String, Node>,
+    services: BTreeMap<(String, String), Service>,
+    checks: BTreeMap<(String, String), Check>,
+    /// When something about a service, by its name, was last changed.
+    named: BTreeMap<String, u64>,
+    /// When the last instance of any service was removed.
+    extinction: Option<u64>,
+}
+
+fn key(node: &str, id: &str) -> (String, String) {
+    (node.to_lowercase(), id.to_lowercase())
+}
+
+/// Those below a node.
+fn of_node<'a, T>(map: &'a BTreeMap<(String, String), T>, node: &str) -> impl Iterator<Item = &'a T> + use<'a, T> {
+    let node = node.to_lowercase();
+    map.range((node.clone(), String::new())..).take_while(move |((of, _), _)| *of == node).map(|(_, item)| item)
+}
+
+impl Catalog {
+    /// A node by its name, by its id, or by a beginning of its id that is of no other.
+    pub fn find_node(&self, name: &str) -> Option<&Node> {
+        let by_id = || {
+            let fits =
+                |node: &&Node| name.len() >= 2 && !node.id.is_empty() && node.id.starts_with(&name.to_lowercase());
+            let mut fitting = self.nodes.values().filter(fits);
+            fitting.next().filter(|_| fitting.next().is_none())
+        };
+        self.node(name).or_else(by_id)
+    }
+
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.get(&name.to_lowercase())
+    }
+
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    pub fn service(&self, node: &str, id: &str) -> Option<&Service> {
+        self.services.get(&key(node, id))
+    }
+
+    pub fn services(&self) -> impl Iterator<Item = &Service> {
+        self.services.values()
+    }
+
+    /// The instances of a service, with their nodes.
+    pub fn instances(&self, name: &str) -> Vec<(&Node, &Service)> {
+        let name = name.to_lowercase();
+        let named = self.services().filter(|service| service.name.to_lowercase() == name);
+        named.filter_map(|service| Some((self.node(&service.node)?, service))).collect()
+    }
+
+    pub fn services_of<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Service> + use<'a> {
+        of_node(&self.services, node)
+    }
+
+    pub fn check(&self, node: &str, id: &str) -> Option<&Check> {
+        self.checks.get(&key(node, id))
+    }
+
+    pub fn checks(&self) -> impl Iterator<Item = &Check> {
+        self.checks.values()
+    }
+
+    pub fn checks_of<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Check> + use<'a> {
+        of_node(&self.checks, node)
+    }
+
+    /// What tells of a service's health: the checks of its node, then its own.
+    pub fn health_of(&self, service: &Service) -> Vec<&Check> {
+        let of_node = self.checks_of(&service.node).filter(|check| check.service_id.is_empty());
+        let own = self.checks_of(&service.node).filter(|check| check.service_id == service.id);
+        of_node.chain(own.filter(|check| !check.service_id.is_empty())).collect()
+    }
+}
+
+impl State {
+    /// What is registered when the agent has started: itself, its service and its check.
+    pub(super) fn register_itself(&mut self) {
+        let Identity { datacenter, node, node_id, address, port } = self.identity.clone();
+        let registered = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let addresses = ["lan", "lan_ipv4", "wan", "wan_ipv4"].map(|name| registered(name, &address));
+        let meta = [
+            ("non_voter", "false"),
+            ("raft_version", "3"),
+            ("serf_protocol_current", "2"),
+            ("serf_protocol_max", "5"),
+            ("serf_protocol_min", "1"),
+            ("version", "1.8.7"),
+        ];
+        let service = Service {
+            id: "consul".to_owned(),
+            name: "consul".to_owned(),
+            meta: Some(meta.map(|(name, value)| registered(name, value)).into()),
+            port: port.into(),
+            ..Service::default()
+        };
+        let check = Check {
+            id: "serfHealth".to_owned(),
+            name: "Serf Health Status".to_owned(),
+            status: PASSING.to_owned(),
+            output: "Agent alive and reachable".to_owned(),
+            ..Check::default()
+        };
+        let node = Node { id: node_id, node, address, datacenter, ..Node::default() };
+        let leader = Registration { node: node.clone(), service: Some(service), checks: vec![check], skip_node: false };
+        // The leader registers it, then it tells more of itself.
+        let synchronised = Registration {
+            node: Node {
+                tagged_addresses: Some(addresses.into()),
+                meta: Some([registered("consul-network-segment", "")].into()),
+                ..node
+            },
+            ..Registration::default()
+        };
+        let _ = self.register(10, leader);
+        let _ = self.register(12, synchronised);
+        self.index = 12;
+    }
+
+    /// The index of the services of this name: of what they are, and with `checks` of how they are.
+    pub fn service_index(&self, name: &str, checks: bool) -> u64 {
+        let exists = !self.catalog.instances(name).is_empty();
+        let gone = self.catalog.extinction.filter(|_| !exists);
+        gone.or_else(|| self.catalog.named.get(&name.to_lowercase()).copied()).unwrap_or_else(|| {
+            let all = [Table::Nodes, Table::Services, Table::Checks];
+            self.tables.last(if checks { &all } else { &[Table::Nodes, Table::Services] })
+        })
+    }
+
+    /// Registers a node, and what is on it; what is there already as it is to be is left alone.
+    pub(super) fn register(&mut self, index: u64, registration: Registration) -> Result<(), Fault> {
+        let Registration { node, skip_node, service, checks } = registration;
+        let name = node.node.clone();
+        let at = self.catalog.node(&name);
+        if at.is_none_or(|there| !skip_node && !is_same(there, &node)) {
+            self.put_node(index, node).map_err(|Fault(text)| Fault(format!("failed inserting node: {text}")))?;
+        }
+        if let Some(service) = service {
+            self.put_service(index, &name, service)
+                .map_err(|Fault(text)| Fault(format!("failed inserting service: {text}")))?;
+        }
+        for mut check in checks {
+            if check.node.is_empty() {
+                check.node.clone_from(&name);
+            }
+            if !check.node.eq_ignore_ascii_case(&name) {
+                return Err(Fault(format!("check node {:?} does not match node {name:?}", check.node)));
+            }
+            self.put_check(index, check)
+                .map_err(|Fault(text)| Fault(format!("failed inserting check: {text} on node {name:?}")))?;
+        }
+        Ok(())
+    }
+
+    /// [`register`](Self::register), as a write of its own: all of it, or nothing.
+    pub fn register_now(&mut self, registration: Registration) -> Result<(), Fault> {
+        let index = self.next_index();
+        let before = (self.catalog.clone(), self.tables.clone());
+        self.register(index, registration).inspect_err(|_| (self.catalog, self.tables) = before)
+    }
+
+    pub(super) fn put_node(&mut self, index: u64, mut node: Node) -> Result<(), Fault> {
+        let mut there = None;
+        if !node.id.is_empty() {
+            let of_id = self.catalog.nodes().find(|other| other.id == node.id);
+            there = of_id.cloned();
+            let said = |taken: String| match of_id {
+                Some(_) => Fault(format!("Error while renaming Node ID: {:?} ({}): {taken}", node.id, node.address)),
+                None => Fault(format!("Error while renaming Node ID: {:?}: {taken}", node.id)),
+            };
+            match &there {
+                Some(old) if old.node == node.node => {}
+                old => {
+                    self.name_is_free(&node, old.is_none()).map_err(said)?;
+                    if let Some(old) = old.as_ref().map(|old| old.node.clone()) {
+                        self.delete_node(index, &old);
+                    }
+                }
+            }
+        }
+        let there = there.or_else(|| self.catalog.node(&node.node).cloned());
+        if there.as_ref().is_some_and(|there| there.node == node.node && is_same(there, &node)) {
+            return Ok(());
+        }
+        (node.create_index, node.modify_index) = (there.map_or(index, |there| there.create_index), index);
+        let name = node.node.clone();
+        self.catalog.nodes.insert(name.to_lowercase(), node);
+        self.tables.touch(Table::Nodes, index);
+        self.touch_services_of(index, &name);
+        Ok(())
+    }
+
+    /// A name is another node's, where that one is alive.
+    fn name_is_free(&self, node: &Node, without_id_yields: bool) -> Result<(), String> {
+        let Some(other) = self.catalog.node(&node.node).filter(|other| other.id != node.id) else { return Ok(()) };
+        let alive = self.catalog.check(&other.node, "serfHealth").is_some_and(|check| check.status != CRITICAL);
+        if !alive || (without_id_yields && other.id.is_empty()) {
+            return Ok(());
+        }
+        let Node { id, node: name, address, .. } = other;
+        Err(format!("Node name {} is reserved by node {id} with name {name} ({address})", node.node))
+    }
+
+    pub(super) fn put_service(&mut self, index: u64, node: &str, mut service: Service) -> Result<(), Fault> {
+        if service.id.is_empty() {
+            return Err(Fault::new("failed inserting service: object missing primary index"));
+        }
+        let Some(on) = self.catalog.node(node) else { return Err(Fault::new("Missing node registration")) };
+        service.node.clone_from(&on.node);
+        let there = self.catalog.service(node, &service.id);
+        (service.create_index, service.modify_index) =
+            there.map_or((index, index), |there| (there.create_index, there.modify_index));
+        if there == Some(&service) {
+            return Ok(());
+        }
+        service.modify_index = index;
+        self.touch_service(index, &service.name);
+        self.tables.touch(Table::Services, index);
+        self.catalog.services.insert(key(node, &service.id), service);
+        Ok(())
+    }
+
+    pub(super) fn put_check(&mut self, index: u64, mut check: Check) -> Result<(), Fault> {
+        if check.id.is_empty() {
+            return Err(Fault::new("failed inserting check: object missing primary index"));
+        }
+        if check.status.is_empty() {
+            CRITICAL.clone_into(&mut check.status);
+        }
+        let node = check.node.clone();
+        if self.catalog.node(&node).is_none() {
+            return Err(Fault::new("Missing node registration"));
+        }
+        if !check.service_id.is_empty() {
+            let Some(service) = self.catalog.service(&node, &check.service_id) else {
+                return Err(Fault::new("Missing service registration"));
+            };
+            check.service_name.clone_from(&service.name);
+            check.service_tags.clone_from(&service.tags);
+        }
+        let there = self.catalog.check(&node, &check.id);
+        (check.create_index, check.modify_index) =
+            there.map_or((index, index), |there| (there.create_index, there.modify_index));
+        let same = there == Some(&check);
+        if !same {
+            check.modify_index = index;
+            match check.service_name.as_str() {
+                "" => self.touch_services_of(index, &node),
+                name => self.touch_service(index, name),
+            }
+        }
+        if check.status == CRITICAL {
+            self.end_sessions_of_check(index, &node, &check.id);
+        }
+        // Consul's own index of checks moves in any case.
+        self.tables.touch(Table::Checks, index);
+        self.catalog.checks.insert(key(&node, &check.id), check);
+        Ok(())
+    }
+
+    fn end_sessions_of_check(&mut self, index: u64, node: &str, check: &str) {
+        self.end_sessions(index, |session| {
+            session.node.eq_ignore_ascii_case(node) && session.checks().any(|id| id.eq_ignore_ascii_case(check))
+        });
+    }
+
+    fn touch_service(&mut self, index: u64, name: &str) {
+        self.catalog.named.insert(name.to_lowercase(), index);
+    }
+
+    fn touch_services_of(&mut self, index: u64, node: &str) {
+        let names: Vec<String> = self.catalog.services_of(node).map(|service| service.name.clone()).collect();
+        for name in names {
+            self.touch_service(index, &name);
+        }
+    }
+
+    /// Removes a node, and all that hangs on it.
+    pub(super) fn delete_node(&mut self, index: u64, name: &str) {
+        let Some(node) = self.catalog.node(name).map(|node| node.node.clone()) else { return };
+        let services: Vec<String> = self.catalog.services_of(&node).map(|service| service.id.clone()).collect();
+        for id in services {
+            self.delete_service(index, &node, &id);
+        }
+        let checks: Vec<String> = self.catalog.checks_of(&node).map(|check| check.id.clone()).collect();
+        for id in checks {
+            self.delete_check(index, &node, &id);
+        }
+        self.catalog.nodes.remove(&node.to_lowercase());
+        self.tables.touch(Table::Nodes, index);
+        self.end_sessions(index, |session| session.node.eq_ignore_ascii_case(&node));
+    }
+
+    /// Removes a service, and its checks.
+    pub(super) fn delete_service(&mut self, index: u64, node: &str, id: &str) {
+        let Some(service) = self.catalog.service(node, id).cloned() else { return };
+        let own = self.catalog.checks_of(node).filter(|check| check.service_id.eq_ignore_ascii_case(id));
+        let checks: Vec<String> = own.map(|check| check.id.clone()).collect();
+        for check in checks {
+            self.delete_check(index, node, &check);
+        }
+        self.tables.touch(Table::Checks, index);
+        self.catalog.services.remove(&key(node, id));
+        self.tables.touch(Table::Services, index);
+        if self.catalog.instances(&service.name).is_empty() {
+            self.catalog.named.remove(&service.name.to_lowercase());
+            self.catalog.extinction = Some(index);
+        } else {
+            self.touch_service(index, &service.name);
+        }
+    }
+
+    /// Removes a check; the sessions that depend on it end.
+    pub(super) fn delete_check(&mut self, index: u64, node: &str, id: &str) {
+        let Some(check) = self.catalog.checks.remove(&key(node, id)) else { return };
+        if check.service_id.is_empty() {
+            self.touch_services_of(index, node);
+            self.tables.touch(Table::Services, index);
+        } else {
+            self.touch_service(index, &check.service_name);
+        }
+        self.tables.touch(Table::Checks, index);
+        self.end_sessions_of_check(index, node, id);
+    }
+
+    /// Removes a service of a node, or a check of it, or else the node, as a write of its own.
+    pub fn deregister_now(&mut self, node: &str, service: &str, check: &str) {
+        let index = self.next_index();
+        match (service, check) {
+            ("", "") => self.delete_node(index, node),
+            ("", check) => self.delete_check(index, node, check),
+            (service, _) => self.delete_service(index, node, service),
+        }
+    }
+}
+
+/// Whether two are the same but for their indexes.
+fn is_same(one: &Node, other: &Node) -> bool {
+    let bare = |node: &Node| Node { create_index: 0, modify_index: 0, ..node.clone() };
+    bare(one) == bare(other)
+}
+
+/// What is wrong with a node's id.
+pub(in crate::dev) fn node_id_fault(id: &str) -> Option<String> {
+    (!id.is_empty() && check_uuid(id).is_err()).then(|| match id.len() {
+        36 => "Bad node ID: uuid is improperly formatted".to_owned(),
+        _ => "Bad node ID: uuid string is wrong length".to_owned(),
+    })
+}
