@@ -413,7 +413,7 @@ fn a_chunked_value_is_taken(agent: &Target) {
         )
         .as_bytes(),
     );
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.trim_end().ends_with("true"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.trim_end().ends_with("\r\n\r\ntrue"), "{answer}");
     assert_eq!(agent.key(&key)["Value"], "aGVsbG8=");
 }
 

@@ -22,6 +22,13 @@ macro_rules! cases {
     };
 }
 
+mod acl;
+mod agent;
+mod blocking;
+mod catalog;
+mod health;
 mod kv;
+mod malformed;
 mod session;
+mod status;
 mod txn;

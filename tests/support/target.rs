@@ -219,6 +219,12 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
+    /// The body as JSON; null where there is none.
+    #[track_caller]
+    pub fn json_or_null(&self) -> Value {
+        if self.body.is_empty() { Value::Null } else { self.json() }
+    }
+
     /// The body as JSON, of an answer with status 200.
     #[track_caller]
     pub fn ok(&self) -> Value {
