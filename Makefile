@@ -43,8 +43,8 @@ dist: ## build static binaries for x86_64 and aarch64, into target/dist/<target>
 	    $(CARGO_TARGET_DIR)/$$target/release/lictor $(CARGO_TARGET_DIR)/$$target/module/lictor-module; \
 	done
 
-demo: ## run a playbook twice against a throw-away Consul: the second run changes nothing
-	@scripts/demo.sh
+demo: ## show the main job on an agent in memory; CONSUL=1: on a throw-away Consul
+	@CONSUL="$(CONSUL)" scripts/demo.sh
 
 test: ## run everything that CI runs, with a real Consul and a real Ansible
 	@scripts/test.sh

@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
 # Everything that CI runs, part by part. Stops at the first part that fails, and says which.
+#
+#   scripts/test.sh                             all
+#   scripts/test.sh --suite FOLDER NAME FILE    one suite, for the call above
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-PARTS=(format clippy docs tools build unit suites)
+PARTS=(format clippy docs tools unit suites build)
+SUITES_AT_ONCE=3
+LONG_SUITES=(cluster gitops_watch contenders lock_run dev)
 
 format() { run cargo fmt --all --check; }
 
@@ -20,15 +25,50 @@ tools() {
   run scripts/tools.sh ansible
 }
 
-build() { run make --no-print-directory build; }
+# Release builds leave a core to the rest: they run beside it, and are waited for at the end.
+begin_build() {
+  setsid make --no-print-directory build >"$scratch/build.log" 2>&1 &
+  builder=$!
+}
+
+build() {
+  if ! wait "$builder"; then
+    cat "$scratch/build.log"
+    return 1
+  fi
+}
 
 unit() {
   run cargo test --locked --lib
   run cargo test --locked --doc
 }
 
-# Against a real Consul, and through a real ansible-playbook: the suites ask scripts/tools.sh where these are.
-suites() { run cargo test --locked --no-fail-fast --test '*'; }
+# Against a real Consul, and through a real ansible-playbook: the suites ask scripts/tools.sh where these are. They
+# mostly wait, so that several run at once, the longest first; each with its time.
+suites() {
+  run cargo test --locked --no-run --test '*' 2>&1 | tee "$scratch/compiled"
+  # NAME FILE, a line each.
+  sed -nE 's/.*Executable tests\/([^/.]+).* \((.*)\)$/\1 \2/p' "$scratch/compiled" >"$scratch/suites"
+  local long
+  long=$(IFS='|' && echo "${LONG_SUITES[*]}")
+  printf '\n%-20s %8s\n' suite seconds
+  {
+    grep -E "^($long) " "$scratch/suites"
+    grep -vE "^($long) " "$scratch/suites"
+  } | xargs -P "$SUITES_AT_ONCE" -L 1 scripts/test.sh --suite "$scratch"
+}
+
+# one_suite FOLDER NAME FILE: prints a line; all that it said where it failed.
+one_suite() {
+  local start=$SECONDS code=0
+  "$3" >"$1/$2.log" 2>&1 || code=$?
+  if ((code == 0)); then
+    printf '%-20s %8d\n' "$2" "$((SECONDS - start))"
+  else
+    printf '%-20s %8d  FAILED\n%s\n' "$2" "$((SECONDS - start))" "$(cat "$1/$2.log")"
+    return 1
+  fi
+}
 
 run() {
   printf '$ %s\n' "$*"
@@ -51,6 +91,8 @@ clean_environment() {
 names=() starts=()
 summary() {
   local code=$? i end=$SECONDS
+  kill -- "-$builder" 2>/dev/null || true # where it is waited for no more
+  rm -rf "$scratch"
   starts+=("$end")
   printf '\n%-8s %8s\n' part seconds
   for i in "${!names[@]}"; do
@@ -64,8 +106,14 @@ summary() {
   fi
 }
 
+if [[ ${1:-} == --suite ]]; then
+  one_suite "${@:2}"
+  exit
+fi
 clean_environment
+scratch=$(mktemp -d) builder=
 trap summary EXIT
+begin_build
 for part in "${PARTS[@]}"; do
   printf '\n== %s\n' "$part"
   names+=("$part")

@@ -1,13 +1,14 @@
 //! `lictor dev`
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::error::CliError;
-use crate::dev::{Options, Server};
+use crate::dev::{Faults, Options, Server};
 
 /// Run an agent in memory that speaks Consul's HTTP API, to try things without Consul
 #[derive(Debug, Args)]
@@ -21,15 +22,23 @@ pub(super) struct Arguments {
     /// The name of its datacenter
     #[arg(long, value_name = "NAME", default_value = "dc1")]
     datacenter: String,
+    /// Keep the state in this file, and begin with what is in it
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// What goes wrong on purpose, such as latency=200ms@10%,500=5%,reset=1%,leaderless=3s@30s
+    #[arg(long, value_name = "FAULTS", default_value = "", hide_default_value = true)]
+    fault: Faults,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), CliError> {
-    let Arguments { listen, node, datacenter } = arguments;
-    let io = |what: String| move |source| CliError::Io { what, source };
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(io("cannot wait for signals".to_owned()))?;
-    let server = Server::start(Options { listen, node, datacenter })
-        .map_err(io(format!("cannot listen on {listen}; `--listen 127.0.0.1:0` takes any free port")))?;
+    let Arguments { listen, node, datacenter, file, fault: faults } = arguments;
+    let unheard = |source| CliError::Io { what: "cannot wait for signals".to_owned(), source };
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(unheard)?;
+    let server = Server::start(Options { listen, node, datacenter, file, faults })?;
+    if !listen.ip().is_loopback() {
+        eprintln!("warning: others can reach {}: nothing but ACL tokens keeps them from writing", server.address());
+    }
     println!("Listening on http://{}", server.address());
     signals.forever().next();
-    Ok(())
+    Ok(server.stop()?)
 }

@@ -64,6 +64,10 @@ pub(super) enum CliError {
     /// What was printed already, as the result.
     #[error("see the result")]
     Printed,
+    /// An agent in memory does not start, or cannot keep its state.
+    #[cfg(feature = "dev")]
+    #[error(transparent)]
+    Dev(#[from] crate::dev::StartError),
     /// A file, or standard output.
     #[error("{what}: {source}")]
     Io {
@@ -72,6 +76,13 @@ pub(super) enum CliError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+#[cfg(feature = "dev")]
+impl From<crate::dev::FileError> for CliError {
+    fn from(error: crate::dev::FileError) -> Self {
+        Self::Dev(error.into())
+    }
 }
 
 impl From<consul::Error> for CliError {
@@ -115,6 +126,8 @@ impl CliError {
                 | reconcile::Error::Key(_),
             ) => REFUSED,
             Self::Config(_) | Self::Reconcile(_) | Self::NotFound(_) | Self::Io { .. } => FAILED,
+            #[cfg(feature = "dev")]
+            Self::Dev(_) => FAILED,
             Self::Stale(_) | Self::TooMany(_) => REFUSED,
             Self::State(_) | Self::Faults(_) | Self::SavedPlan { .. } | Self::Declined | Self::Printed => FAILED,
         })

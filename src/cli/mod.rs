@@ -8,6 +8,8 @@ mod catalog;
 mod complete_key;
 mod completions;
 mod connect;
+#[cfg(feature = "dev")]
+mod demo;
 mod destroy;
 #[cfg(feature = "dev")]
 mod dev;
@@ -76,6 +78,8 @@ enum Verb {
     Owner(Box<owner::Arguments>),
     #[cfg(feature = "dev")]
     Dev(dev::Arguments),
+    #[cfg(feature = "dev")]
+    Demo(demo::Arguments),
     Module(module::Arguments),
     Schema(schema::Arguments),
     Completions(completions::Arguments),
@@ -121,6 +125,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Verb::Adopt(arguments) => return adopt::run(*arguments).unwrap_or_else(CliError::report),
         Verb::Export(arguments) => export::run(*arguments),
         Verb::Owner(arguments) => owner::run(*arguments),
+        #[cfg(feature = "dev")]
+        Verb::Demo(arguments) => demo::run(arguments),
         #[cfg(feature = "dev")]
         Verb::Dev(arguments) => dev::run(arguments),
         Verb::Module(arguments) => return module::run(&arguments),

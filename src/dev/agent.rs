@@ -1,12 +1,13 @@
 //! The agent: its state behind a lock, its clock, and those who wait for a change.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::clock::Clock;
-use super::state::{Identity, State};
+use super::fault::{Fate, Faults};
+use super::state::State;
 
 /// A running agent. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -18,14 +19,16 @@ pub(super) struct Agent {
 struct Inner {
     state: Mutex<State>,
     clock: Clock,
+    /// What goes wrong on purpose, and when that was said, in real time.
+    faults: Mutex<(Faults, Instant)>,
     /// Counts the changes of the state, and of the clock.
     changes: watch::Sender<u64>,
 }
 
 impl Agent {
-    pub fn new(identity: Identity) -> Self {
-        let (state, changes) = (Mutex::new(State::new(identity)), watch::Sender::new(0));
-        Self { inner: Arc::new(Inner { state, clock: Clock::start(), changes }) }
+    pub fn new(state: State, faults: Faults) -> Self {
+        let (state, faults) = (Mutex::new(state), Mutex::new((faults, Instant::now())));
+        Self { inner: Arc::new(Inner { state, clock: Clock::start(), faults, changes: watch::Sender::new(0) }) }
     }
 
     /// Does something with the state as it is now: what was due by now is done.
@@ -56,6 +59,32 @@ impl Agent {
         self.inner.clock.advance(by);
         self.with(|_| ());
         self.inner.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// What goes wrong on purpose.
+    pub fn faults(&self) -> Faults {
+        self.faulty().0.clone()
+    }
+
+    /// From now on, this goes wrong, and nothing else.
+    pub fn set_faults(&self, faults: Faults) {
+        *self.faulty() = (faults, Instant::now());
+    }
+
+    /// What is to become of a request.
+    pub fn fate(&self) -> Fate {
+        let faulty = self.faulty();
+        faulty.0.fate(faulty.1.elapsed())
+    }
+
+    /// How long nobody is answered from now on.
+    pub fn frozen(&self) -> Option<Duration> {
+        let faulty = self.faulty();
+        faulty.0.frozen(faulty.1.elapsed())
+    }
+
+    fn faulty(&self) -> MutexGuard<'_, (Faults, Instant)> {
+        self.inner.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells of each change from now on.

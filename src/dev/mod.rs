@@ -8,9 +8,14 @@
 
 mod agent;
 mod clock;
+mod fault;
+mod file;
 mod http;
+mod line;
 mod probe;
 mod server;
 mod state;
 
-pub use server::{Options, Server};
+pub use fault::{Faults, ParseFaultError};
+pub use file::FileError;
+pub use server::{Options, Server, StartError};

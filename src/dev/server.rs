@@ -2,21 +2,31 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::runtime::Runtime;
 
 use super::agent::Agent;
+use super::fault::Faults;
+use super::file::{self, FileError};
 use super::http;
+use super::line::{Cut, Stream};
 use super::probe;
-use super::state::{Identity, uuid};
+use super::state::{Identity, State, uuid};
 
 /// How long a connection may take to send a request's head, or may be idle.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The least time between two writes of the state file.
+const REST: Duration = Duration::from_millis(100);
 
 /// The pause where no connection can be taken: too many are open.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -30,12 +40,39 @@ pub struct Options {
     pub node: String,
     /// Its datacenter's name.
     pub datacenter: String,
+    /// Where its state is kept; nowhere, where it is `None`.
+    pub file: Option<PathBuf>,
+    /// What goes wrong on purpose.
+    pub faults: Faults,
+}
+
+/// Why an agent does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address is taken, or not of this machine.
+    #[error("cannot listen on {address}: {source}; `--listen 127.0.0.1:0` takes any free port")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The state file is not to be relied on.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl Default for Options {
     /// `node1` in `dc1`, on loopback, on any port that is free.
     fn default() -> Self {
-        Self { listen: ([127, 0, 0, 1], 0).into(), node: "node1".to_owned(), datacenter: "dc1".to_owned() }
+        Self {
+            listen: ([127, 0, 0, 1], 0).into(),
+            node: "node1".to_owned(),
+            datacenter: "dc1".to_owned(),
+            file: None,
+            faults: Faults::default(),
+        }
     }
 }
 
@@ -44,6 +81,7 @@ impl Default for Options {
 pub struct Server {
     address: SocketAddr,
     agent: Agent,
+    file: Option<PathBuf>,
     /// What serves it, in threads of its own; taken when it stops.
     runtime: Option<Runtime>,
 }
@@ -52,24 +90,45 @@ impl Server {
     /// Starts it: from here on it answers.
     ///
     /// # Errors
-    /// The address is taken, or not of this machine.
-    pub fn start(options: Options) -> io::Result<Self> {
-        let Options { listen, node, datacenter } = options;
-        let listener = TcpListener::bind(listen)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
+    /// The address is taken, or not of this machine; or the state file is not to be relied on.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        let Options { listen, node, datacenter, file, faults } = options;
+        let failed = |source| StartError::Listen { address: listen, source };
+        let listener = TcpListener::bind(listen).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
         let identity =
             Identity { datacenter, node, node_id: uuid(), address: address.ip().to_string(), port: address.port() };
-        let agent = Agent::new(identity);
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("lictor-dev").build()?;
+        let mut state = State::new(identity);
+        if let Some(file) = &file {
+            file::load(file, &mut state)?;
+        }
+        let agent = Agent::new(state, faults);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("lictor-dev").build();
+        let runtime = runtime.map_err(failed)?;
         let listener = {
             let _runtime = runtime.enter();
-            tokio::net::TcpListener::from_std(listener)?
+            tokio::net::TcpListener::from_std(listener).map_err(failed)?
         };
         runtime.spawn(serve(listener, agent.clone()));
         runtime.spawn(agent.clone().keep_time());
         runtime.spawn(probe::keep_checking(agent.clone()));
-        Ok(Self { address, agent, runtime: Some(runtime) })
+        if let Some(file) = &file {
+            runtime.spawn(keep(file.clone(), agent.clone()));
+        }
+        Ok(Self { address, agent, file, runtime: Some(runtime) })
+    }
+
+    /// Stops it, and keeps its state.
+    ///
+    /// # Errors
+    /// The state file cannot be written.
+    pub fn stop(mut self) -> Result<(), FileError> {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(PAUSE); // a file that is being written is finished first
+        }
+        let kept = self.file.take().map(|file| file::save(&file, &self.agent.with(|state| state.keep())));
+        kept.unwrap_or(Ok(()))
     }
 
     /// Where it listens.
@@ -100,14 +159,38 @@ async fn serve(listener: tokio::net::TcpListener, agent: Agent) {
             continue;
         };
         let _ = stream.set_nodelay(true); // it is slower without
-        let service = TowerToHyperService::new(router.clone());
+        let (router, cut) = (TowerToHyperService::new(router.clone()), Cut::default());
+        let stream = TokioIo::new(Stream { stream, cut: cut.clone() });
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(cut.clone());
+            router.call(request)
+        });
         tokio::spawn(async move {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .title_case_headers(true) // as Go writes them
                 .header_read_timeout(PATIENCE)
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(stream, service);
             let _ = connection.await; // the other side may hang up at any time
         });
+    }
+}
+
+/// Writes the state down after each change, though not more often than that takes little of the time.
+async fn keep(file: PathBuf, agent: Agent) {
+    let mut changes = agent.changes();
+    let mut told = false;
+    while changes.changed().await.is_ok() {
+        let start = Instant::now();
+        let kept = agent.with(|state| state.keep());
+        let to = file.clone();
+        let saved = tokio::task::spawn_blocking(move || file::save(&to, &kept)).await;
+        if let Ok(Err(error)) = &saved
+            && !told
+        {
+            eprintln!("warning: {error}; it is tried again at the next change");
+        }
+        told = matches!(saved, Ok(Err(_)));
+        tokio::time::sleep((start.elapsed() * 4).max(REST)).await;
     }
 }

@@ -160,9 +160,19 @@ impl Lab {
 
     /// Starts `lictor LINE`; it is stopped when the test ends.
     pub fn start(&self, line: &str) -> Running {
+        self.launch(self.command(line), line)
+    }
+
+    /// Starts a command that is not `lictor` itself.
+    pub fn spawn(&self, command: Command) -> Running {
+        let line = format!("{command:?}");
+        self.launch(command, &line)
+    }
+
+    fn launch(&self, mut command: Command, line: &str) -> Running {
         let (out, err) = (self.path(".stdout"), self.path(".stderr"));
         let file = |path| Stdio::from(std::fs::File::create(path).expect("a file"));
-        let child = self.command(line).stdout(file(&out)).stderr(file(&err)).spawn().expect("it starts");
+        let child = command.stdin(Stdio::null()).stdout(file(&out)).stderr(file(&err)).spawn().expect("it starts");
         Running { child, out, err, line: line.to_owned() }
     }
 }
@@ -210,6 +220,10 @@ impl Running {
 
     pub fn stderr(&self) -> String {
         std::fs::read_to_string(&self.err).unwrap_or_default()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends it a signal, by its own id.

@@ -2,10 +2,12 @@
 #![allow(dead_code, reason = "each suite uses a part")]
 
 pub mod agent;
+pub mod dev;
 pub mod kill;
 pub mod lab;
 pub mod proxy;
 pub mod run;
+pub mod target;
 pub mod tls;
 
 use std::io::Write;
@@ -17,6 +19,8 @@ use serde_json::{Value, json};
 
 #[allow(unused_imports, reason = "each suite uses a part")]
 pub use agent::Agent;
+#[allow(unused_imports, reason = "each suite uses a part")]
+pub use dev::Dev;
 
 /// A name that no other test has, in this run or beside it.
 pub fn unique(stem: &str) -> String {

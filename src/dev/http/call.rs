@@ -36,9 +36,8 @@ pub(super) struct Wait {
 }
 
 impl Call {
-    /// `None` where the path is no UTF-8.
-    pub fn new(parts: &Parts, body: Bytes) -> Option<Self> {
-        let path = percent_decode_str(parts.uri.path()).decode_utf8().ok()?.into_owned();
+    pub fn new(parts: &Parts, body: Bytes) -> Self {
+        let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
         let query = parts.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         let query = query
             .map(|pair| {
@@ -52,7 +51,7 @@ impl Call {
         let has_length = header("content-length").is_some();
         let mut call = Self { method: parts.method.clone(), path, query, token, body, has_length };
         call.token = call.get("token").map(ToOwned::to_owned).or(call.token).filter(|token| !token.is_empty());
-        Some(call)
+        call
     }
 
     /// A parameter's value: the first one.
@@ -89,6 +88,10 @@ impl Call {
     pub fn check(&self, datacenter: &str) -> Result<(), Refusal> {
         if self.has("stale") && self.has("consistent") {
             return Err(Refusal::bad("Cannot specify ?stale with ?consistent, conflicting semantics."));
+        }
+        if self.get("ns").is_some_and(|namespace| !namespace.is_empty()) {
+            let only = "Namespaces are a Consul Enterprise feature";
+            return Err(Refusal::bad(format!("Bad request: Invalid query parameter: \"ns\" - {only}")));
         }
         let elsewhere = self.get("dc").is_some_and(|dc| !dc.is_empty() && dc != datacenter);
         if elsewhere { Err(Refusal::error("No path to datacenter")) } else { Ok(()) }

@@ -6,7 +6,6 @@ use serde_json::{Map, Value};
 
 use super::call::Call;
 use super::reply::Refusal;
-use super::session::kind;
 
 /// An object that is to become a struct.
 #[derive(Clone, Copy, Debug)]
@@ -21,15 +20,43 @@ pub(super) struct Fields<'a> {
 /// Reads a body that has to be an object of this struct.
 pub(super) fn object(call: &Call, of: &str) -> Result<Map<String, Value>, Refusal> {
     let fault = |text: String| Refusal::bad(format!("Request decode failed: {text}"));
-    if call.body.is_empty() {
-        return Err(fault("EOF".to_owned()));
+    match parse(&call.body).map_err(fault)? {
+        Value::Object(map) => Ok(map),
+        Value::Null => Ok(Map::new()),
+        other => Err(fault(format!("json: cannot unmarshal {} into Go value of type {of}", kind(&other)))),
     }
-    match serde_json::from_slice(&call.body) {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(Value::Null) => Ok(Map::new()),
-        Ok(other) => Err(fault(format!("json: cannot unmarshal {} into Go value of type {of}", kind(&other)))),
-        Err(error) if error.is_eof() => Err(fault("unexpected EOF".to_owned())),
-        Err(error) => Err(fault(error.to_string())),
+}
+
+/// Reads JSON, or says what is wrong with it.
+pub(super) fn parse(body: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|error| {
+        if body.is_empty() {
+            return "EOF".to_owned();
+        }
+        if error.is_eof() {
+            return "unexpected EOF".to_owned();
+        }
+        let line = body.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+        let at = line.get(error.column().saturating_sub(1)..).map(String::from_utf8_lossy).unwrap_or_default();
+        let character = at.chars().next().unwrap_or('\n');
+        let expected = if error.to_string().starts_with("expected value") {
+            "looking for beginning of value"
+        } else {
+            "after top-level value"
+        };
+        format!("invalid character {character:?} {expected}")
+    })
+}
+
+/// A kind of JSON value, as Go names it.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 
@@ -45,6 +72,11 @@ impl<'a> Fields<'a> {
             Some(name) => Err(format!("json: unknown field {name:?}")),
             None => Ok(self),
         }
+    }
+
+    /// Whether it is there, be it null.
+    pub fn has(&self, name: &str) -> bool {
+        self.map.keys().any(|other| other.eq_ignore_ascii_case(name))
     }
 
     /// What is there, but for null. Of several spellings, the last one counts.
@@ -86,7 +118,12 @@ impl<'a> Fields<'a> {
     }
 
     pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>, String> {
-        let Some(items) = self.typed(name, "[]string", Value::as_array)? else { return Ok(None) };
+        self.texts_of(name, "[]string")
+    }
+
+    /// Texts of a kind of their own.
+    pub fn texts_of(&self, name: &str, wanted: &str) -> Result<Option<Vec<String>>, String> {
+        let Some(items) = self.typed(name, wanted, Value::as_array)? else { return Ok(None) };
         let text = |item: &Value| match item {
             Value::Null => Ok(String::new()),
             Value::String(text) => Ok(text.clone()),

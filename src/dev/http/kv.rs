@@ -12,7 +12,11 @@ const PATH: &str = "/v1/kv/";
 pub(super) fn get(state: &State, call: &Call) -> Answer {
     let key = call.rest(PATH);
     if call.has("keys") {
-        return Ok(names(state, call, key));
+        let names = names(state, call, key);
+        // Nothing below the root is an empty list.
+        let found =
+            if names.is_empty() && !key.is_empty() { Reply::empty(StatusCode::NOT_FOUND) } else { Reply::json(&names) };
+        return Ok(found.at(state.prefix_index(key)));
     }
     if call.has("recurse") {
         let below: Vec<&Entry> = state.keys.below(key).collect();
@@ -34,7 +38,7 @@ pub(super) fn get(state: &State, call: &Call) -> Answer {
 }
 
 /// The names of the keys below a prefix; up to a separator behind it, where one is named.
-fn names(state: &State, call: &Call, prefix: &str) -> Reply {
+fn names<'a>(state: &'a State, call: &Call, prefix: &'a str) -> Vec<&'a str> {
     let separator = call.text("separator");
     let mut names: Vec<&str> = Vec::new();
     for entry in state.keys.below(prefix) {
@@ -45,7 +49,7 @@ fn names(state: &State, call: &Call, prefix: &str) -> Reply {
             names.push(name);
         }
     }
-    Reply::json(&names).at(state.prefix_index(prefix))
+    names
 }
 
 /// Writes a key, perhaps under a condition; says whether it was written.

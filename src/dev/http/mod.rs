@@ -20,19 +20,30 @@ mod views;
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::agent::Agent;
+use super::fault::{Fate, Line};
+use super::line::Cut;
 use call::{Call, Wait};
 use reply::{Answer, Refusal, Reply};
 use routes::{Action, Route};
 
 /// The longest body of any request but those below, in bytes. Consul has no such bound.
 const LONGEST_BODY: usize = 1024 * 1024;
+
+/// Below it is the agent's own, which no fault keeps from working.
+const CONTROL: &str = "/v1/lictor/";
+
+/// How often an agent that is frozen looks whether it still is.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How much is read of what is refused, in bytes.
+const DRAINED: usize = 8 * 1024 * 1024;
 
 /// How long a request may take to come in.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,9 +52,53 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const BOUNDED: [(&str, &str, usize); 2] =
     [("/v1/kv/", "kv_max_value_size", 512 * 1024), ("/v1/txn", "txn_max_req_len", 512 * 1024)];
 
-/// Answers a request, whatever it is.
+/// Answers a request, whatever it is, as far as nothing goes wrong on purpose.
 pub(super) async fn handle(Shared(agent): Shared<Agent>, request: Request) -> Response {
-    answer(&agent, request).await.unwrap_or_else(Reply::from).into_response()
+    let control = request.uri().path().starts_with(CONTROL);
+    let fate = if control { Fate::default() } else { agent.fate() };
+    let cut = request.extensions().get::<Cut>().cloned().unwrap_or_default();
+    if fate.line == Line::Reset {
+        cut.now();
+        return Response::default(); // which never leaves
+    }
+    if !fate.latency.is_zero() {
+        tokio::time::sleep(fate.latency).await;
+    }
+    while !control && agent.frozen().is_some() {
+        tokio::time::sleep(TICK).await;
+    }
+    let answer = match fate.refusal(request.uri()) {
+        Some(refusal) => Err(refusal),
+        None => answer(&agent, request).await,
+    };
+    while !control && agent.frozen().is_some() {
+        tokio::time::sleep(TICK).await; // it began while the agent was answering
+    }
+    let mut reply = answer.unwrap_or_else(Reply::from);
+    match fate.line {
+        Line::Dropped => cut.now(),
+        Line::Garbled => reply.body = garbled(&reply.body),
+        Line::Sound | Line::Reset => {}
+    }
+    reply.into_response()
+}
+
+impl Fate {
+    /// What a request is answered with in place of being done.
+    fn refusal(&self, uri: &Uri) -> Option<Refusal> {
+        if let Some(status) = self.status {
+            return Some(Refusal::new(status, "rpc error making call: a fault on purpose"));
+        }
+        let local = uri.path().starts_with("/v1/agent/") || uri.path().starts_with("/v1/status/");
+        let stale =
+            uri.query().unwrap_or_default().split('&').any(|name| name == "stale" || name.starts_with("stale="));
+        (self.leaderless && !local && !stale).then(|| Refusal::error("No cluster leader"))
+    }
+}
+
+/// An answer that nobody can read.
+fn garbled(body: &[u8]) -> Bytes {
+    body.iter().take(body.len().div_ceil(2)).map(|byte| byte ^ 0x15).collect()
 }
 
 async fn answer(agent: &Agent, request: Request) -> Answer {
@@ -52,7 +107,7 @@ async fn answer(agent: &Agent, request: Request) -> Answer {
         return reply;
     }
     let body = read_body(parts.uri.path(), parts.headers.get(header::CONTENT_LENGTH), body).await?;
-    let call = Call::new(&parts, body).ok_or_else(|| Refusal::bad("400 Bad Request"))?;
+    let call = Call::new(&parts, body);
     if !call.path.chars().all(path::prints) {
         return Ok(Reply::empty(StatusCode::BAD_REQUEST));
     }
@@ -61,7 +116,7 @@ async fn answer(agent: &Agent, request: Request) -> Answer {
 }
 
 /// Reads a body, unless it is too long or too slow.
-async fn read_body(path: &str, length: Option<&axum::http::HeaderValue>, body: Body) -> Result<Bytes, Refusal> {
+async fn read_body(path: &str, length: Option<&HeaderValue>, body: Body) -> Result<Bytes, Refusal> {
     let bound = BOUNDED.iter().find(|(prefix, ..)| path.starts_with(prefix));
     let most = bound.map_or(LONGEST_BODY, |(.., most)| *most);
     let refusal = |length: &str| {
@@ -73,14 +128,33 @@ async fn read_body(path: &str, length: Option<&axum::http::HeaderValue>, body: B
     };
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if let Some(length) = length.filter(|length| usize::try_from(*length).is_ok_and(|length| length > most)) {
+        drain(body).await;
         return Err(refusal(&length.to_string()));
     }
-    match tokio::time::timeout(PATIENCE, Limited::new(body, most).collect()).await {
+    let mut body = Limited::new(body, most);
+    match tokio::time::timeout(PATIENCE, (&mut body).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(refusal("more")),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            drain(body).await;
+            Err(refusal("more"))
+        }
         Ok(Err(error)) => Err(Refusal { close: true, ..Refusal::bad(error.to_string()) }),
         Err(_) => Err(Refusal { close: true, ..Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body is too slow") }),
     }
+}
+
+/// Lets a body that is too long come in for a while, and forgets it: who still sends does not read the answer.
+async fn drain<B: HttpBody<Data = Bytes> + Unpin>(mut body: B) {
+    let all = async {
+        let mut length = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            length += frame.data_ref().map_or(0, Bytes::len);
+            if length > DRAINED {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(PATIENCE, all).await; // whoever is slower sees the connection closed
 }
 
 /// Finds what is meant, and does it.

@@ -35,8 +35,8 @@ pub(super) fn unclean(parts: &Parts) -> Option<Answer> {
     let clean = clean(&path);
     let folder = format!("{clean}/");
     let target = match () {
+        () if Route::of(&clean).is_none() && Route::is_folder(&folder) => folder,
         () if clean != path => clean,
-        () if Route::of(&path).is_none() && Route::is_folder(&folder) => folder,
         () if path == "/" => "/ui/".to_owned(),
         () => return None,
     };

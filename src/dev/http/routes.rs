@@ -74,6 +74,14 @@ static ROUTES: &[Route] = &[
     Route { path: "/v1/status/leader", methods: &[("GET", Reads(status::leader))] },
     Route { path: "/v1/status/peers", methods: &[("GET", Reads(status::peers))] },
     Route {
+        path: "/v1/lictor/faults",
+        methods: &[
+            ("GET", Control(control::faults)),
+            ("PUT", Control(control::set_faults)),
+            ("DELETE", Control(control::no_faults)),
+        ],
+    },
+    Route {
         path: "/v1/lictor/clock",
         methods: &[("GET", Control(control::clock)), ("PUT", Control(control::move_clock))],
     },

@@ -7,9 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::call::Call;
-use super::decode::Fields;
+use super::decode::{Fields, kind, parse};
 use super::reply::{Answer, Refusal, Reply};
-use super::session::kind;
 use super::{read, views};
 use crate::dev::state::{CatalogItem, CatalogOperation, KvOperation, Operation, Service, State, TxnFailure, TxnResult};
 
@@ -69,17 +68,12 @@ pub(super) fn apply(state: &mut State, call: &Call) -> Answer {
 
 fn items(body: &[u8]) -> Result<Vec<Map<String, Value>>, String> {
     const LIST: &str = "api.TxnOps";
-    if body.is_empty() {
-        return Err("EOF".to_owned());
-    }
     let mismatch =
         |value: &Value, of: &str| format!("json: cannot unmarshal {} into Go value of type {of}", kind(value));
-    let list = match serde_json::from_slice(body) {
-        Ok(Value::Array(list)) => list,
-        Ok(Value::Null) => Vec::new(),
-        Ok(other) => return Err(mismatch(&other, LIST)),
-        Err(error) if error.is_eof() => return Err("unexpected EOF".to_owned()),
-        Err(error) => return Err(error.to_string()),
+    let list = match parse(body)? {
+        Value::Array(list) => list,
+        Value::Null => Vec::new(),
+        other => return Err(mismatch(&other, LIST)),
     };
     list.into_iter()
         .map(|item| match item {

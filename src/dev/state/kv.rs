@@ -120,7 +120,10 @@ impl Keys {
 
     /// Those that a session holds.
     pub(super) fn held_by(&self, session: &str) -> Vec<String> {
-        let held = self.entries.values().filter(|entry| entry.session.as_deref() == Some(session));
+        let held = self
+            .entries
+            .values()
+            .filter(|entry| entry.session.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(session)));
         held.map(|entry| entry.key.clone()).collect()
     }
 

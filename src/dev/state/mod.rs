@@ -2,6 +2,7 @@
 //! nobody is told; [`Agent`](super::agent::Agent) does that.
 
 mod catalog;
+mod keep;
 mod kv;
 mod local;
 mod session;
@@ -17,9 +18,10 @@ use serde::Serialize;
 pub(super) use catalog::{
     CRITICAL, Catalog, Check, Node, PASSING, Registration, Service, ServiceAddress, WARNING, Weights, node_id_fault,
 };
+pub(super) use keep::Kept;
 pub(super) use kv::{Entry, Keys, Write};
 pub(super) use local::{CheckRequest, Local, LocalCheck, Probe, worst};
-pub(super) use session::{Session, SessionRequest, Sessions, go_duration_fault};
+pub(super) use session::{ServiceCheck, Session, SessionRequest, Sessions, go_duration_fault};
 pub(super) use tables::{Table, Tables};
 pub(super) use txn::{KvOperation, Operation, TxnFailure, TxnResult};
 pub(super) use txn_catalog::{CatalogItem, CatalogOperation};

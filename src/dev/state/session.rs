@@ -85,8 +85,9 @@ pub(in crate::dev) struct Sessions {
 }
 
 impl Sessions {
+    /// One, by its id in any case.
     pub fn get(&self, id: &str) -> Option<&Session> {
-        self.sessions.get(id)
+        self.sessions.get(&id.to_ascii_lowercase())
     }
 
     /// All, by their ids.
@@ -159,7 +160,7 @@ impl State {
     /// Renews a session, and gives it; `None` where there is none.
     pub fn renew_session(&mut self, id: &str) -> Result<Option<Session>, Fault> {
         let Some(session) = self.session(id)?.cloned() else { return Ok(None) };
-        self.keep_alive(id, lifetime(&session.ttl)?);
+        self.keep_alive(&session.id, lifetime(&session.ttl)?);
         Ok(Some(session))
     }
 
@@ -167,7 +168,7 @@ impl State {
     pub fn destroy_session(&mut self, id: &str) -> Result<(), Fault> {
         check_uuid(id).map_err(|Fault(text)| Fault(format!("failed session lookup: {text}")))?;
         let index = self.next_index();
-        self.end_session(index, id);
+        self.end_session(index, &id.to_ascii_lowercase());
         Ok(())
     }
 

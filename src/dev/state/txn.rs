@@ -66,7 +66,7 @@ impl KvOperation {
 
     /// What is looked at before anything is done.
     fn check(&self, state: &State) -> Result<(), Fault> {
-        if self.key.is_empty() && !matches!(self.verb.as_str(), "get-tree" | "delete-tree") {
+        if self.key.is_empty() && self.verb != "delete-tree" {
             return Err(Fault::new("Must provide key"));
         }
         if self.verb == "lock" && state.is_barred(&self.key) {
