@@ -87,7 +87,11 @@ impl<'a> Fields<'a> {
 
     fn mismatch(&self, value: &Value, name: &str, wanted: &str) -> String {
         let Self { of, path, .. } = self;
-        format!("json: cannot unmarshal {} into Go struct field {of}.{path}{name} of type {wanted}", kind(value))
+        let what = match (value, wanted) {
+            (Value::Number(number), "int" | "uint64") => format!("number {number}"),
+            (value, _) => kind(value).to_owned(),
+        };
+        format!("json: cannot unmarshal {what} into Go struct field {of}.{path}{name} of type {wanted}")
     }
 
     fn typed<T>(&self, name: &str, wanted: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, String> {

@@ -1,5 +1,8 @@
 //! Consul's HTTP API: from a request to its answer.
 
+mod agent;
+mod agent_check;
+mod agent_health;
 mod call;
 mod catalog;
 mod control;
