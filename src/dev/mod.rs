@@ -12,6 +12,7 @@ mod fault;
 mod file;
 mod http;
 mod line;
+mod probe;
 mod server;
 mod state;
 

@@ -19,6 +19,7 @@ use super::fault::Faults;
 use super::file::{self, FileError};
 use super::http;
 use super::line::{Cut, Stream};
+use super::probe;
 use super::state::{Identity, State, uuid};
 
 /// How long a connection may take to send a request's head, or may be idle.
@@ -111,6 +112,7 @@ impl Server {
         };
         runtime.spawn(serve(listener, agent.clone()));
         runtime.spawn(agent.clone().keep_time());
+        runtime.spawn(probe::keep_checking(agent.clone()));
         if let Some(file) = &file {
             runtime.spawn(keep(file.clone(), agent.clone()));
         }
@@ -166,6 +168,7 @@ async fn serve(listener: tokio::net::TcpListener, agent: Agent) {
         tokio::spawn(async move {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
+                .title_case_headers(true) // as Go writes them
                 .header_read_timeout(PATIENCE)
                 .serve_connection(stream, service);
             let _ = connection.await; // the other side may hang up at any time

@@ -30,7 +30,7 @@ pub(super) fn object(call: &Call, of: &str) -> Result<Map<String, Value>, Refusa
 /// Reads JSON, or says what is wrong with it.
 pub(super) fn parse(body: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(body).map_err(|error| {
-        if body.is_empty() {
+        if body.trim_ascii().is_empty() {
             return "EOF".to_owned();
         }
         if error.is_eof() {
@@ -87,7 +87,11 @@ impl<'a> Fields<'a> {
 
     fn mismatch(&self, value: &Value, name: &str, wanted: &str) -> String {
         let Self { of, path, .. } = self;
-        format!("json: cannot unmarshal {} into Go struct field {of}.{path}{name} of type {wanted}", kind(value))
+        let what = match (value, wanted) {
+            (Value::Number(number), "int" | "uint64") => format!("number {number}"),
+            (value, _) => kind(value).to_owned(),
+        };
+        format!("json: cannot unmarshal {what} into Go struct field {of}.{path}{name} of type {wanted}")
     }
 
     fn typed<T>(&self, name: &str, wanted: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, String> {

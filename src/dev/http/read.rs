@@ -299,6 +299,10 @@ pub(super) fn parse_duration(text: &str) -> Result<u64, String> {
     if text.is_empty() {
         return Ok(0);
     }
+    // What is below zero is not above it: nobody asks for more.
+    if let Some(positive) = text.strip_prefix('-') {
+        return parse_duration(positive).map(|_| 0);
+    }
     let unit = text == "0" || !text.ends_with(|last: char| last.is_ascii_digit());
     match text.parse::<ConsulDuration>() {
         Ok(parsed) if unit => Ok(parsed.as_nanos()),

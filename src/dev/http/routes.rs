@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 
 use super::call::Call;
 use super::reply::{Answer, Refusal, Reply};
-use super::{catalog, control, health, kv, session, status, txn};
+use super::{agent, agent_check, agent_health, catalog, control, health, kv, session, status, txn};
 use crate::dev::agent::Agent;
 use crate::dev::state::State;
 
@@ -52,6 +52,25 @@ static ROUTES: &[Route] = &[
     Route { path: "/v1/health/checks/", methods: &[("GET", Reads(health::of_service))] },
     Route { path: "/v1/health/service/", methods: &[("GET", Reads(health::service))] },
     Route { path: "/v1/health/state/", methods: &[("GET", Reads(health::in_state))] },
+    Route { path: "/v1/agent/self", methods: &[("GET", Reads(agent::myself))] },
+    Route { path: "/v1/agent/members", methods: &[("GET", Reads(agent::members))] },
+    Route { path: "/v1/agent/metrics", methods: &[("GET", Reads(agent::metrics))] },
+    Route { path: "/v1/agent/reload", methods: &[("PUT", Writes(agent::reload))] },
+    Route { path: "/v1/agent/maintenance", methods: &[("PUT", Writes(agent::maintenance))] },
+    Route { path: "/v1/agent/services", methods: &[("GET", Reads(agent::services))] },
+    Route { path: "/v1/agent/service/", methods: &[("GET", Reads(agent::service))] },
+    Route { path: "/v1/agent/service/register", methods: &[("PUT", Writes(agent::register))] },
+    Route { path: "/v1/agent/service/deregister/", methods: &[("PUT", Writes(agent::deregister))] },
+    Route { path: "/v1/agent/service/maintenance/", methods: &[("PUT", Writes(agent::service_maintenance))] },
+    Route { path: "/v1/agent/health/service/id/", methods: &[("GET", Reads(agent_health::by_id))] },
+    Route { path: "/v1/agent/health/service/name/", methods: &[("GET", Reads(agent_health::by_name))] },
+    Route { path: "/v1/agent/checks", methods: &[("GET", Reads(agent_check::list))] },
+    Route { path: "/v1/agent/check/register", methods: &[("PUT", Writes(agent_check::register))] },
+    Route { path: "/v1/agent/check/deregister/", methods: &[("PUT", Writes(agent_check::deregister))] },
+    Route { path: "/v1/agent/check/pass/", methods: &[("PUT", Writes(agent_check::pass))] },
+    Route { path: "/v1/agent/check/warn/", methods: &[("PUT", Writes(agent_check::warn))] },
+    Route { path: "/v1/agent/check/fail/", methods: &[("PUT", Writes(agent_check::fail))] },
+    Route { path: "/v1/agent/check/update/", methods: &[("PUT", Writes(agent_check::update))] },
     Route { path: "/v1/status/leader", methods: &[("GET", Reads(status::leader))] },
     Route { path: "/v1/status/peers", methods: &[("GET", Reads(status::peers))] },
     Route {
@@ -71,7 +90,13 @@ static ROUTES: &[Route] = &[
 /// What Consul has and this agent does not.
 const LEFT_OUT: &[&str] = &[
     "/v1/acl/",
-    "/v1/agent/",
+    "/v1/agent/connect/",
+    "/v1/agent/force-leave/",
+    "/v1/agent/host",
+    "/v1/agent/join/",
+    "/v1/agent/leave",
+    "/v1/agent/monitor",
+    "/v1/agent/token/",
     "/v1/catalog/connect/",
     "/v1/catalog/gateway-services/",
     "/v1/config",

@@ -197,12 +197,27 @@ impl Catalog {
     }
 }
 
+impl Identity {
+    /// The node as it registers itself.
+    pub(super) fn as_node(&self) -> Node {
+        let Self { datacenter, node, node_id, address, .. } = self.clone();
+        let addresses = ["lan", "lan_ipv4", "wan", "wan_ipv4"].map(|name| (name.to_owned(), address.clone()));
+        Node {
+            id: node_id,
+            node,
+            address,
+            datacenter,
+            tagged_addresses: Some(addresses.into()),
+            meta: Some([("consul-network-segment".to_owned(), String::new())].into()),
+            ..Node::default()
+        }
+    }
+}
+
 impl State {
     /// What is registered when the agent has started: itself, its service and its check.
     pub(super) fn register_itself(&mut self) {
-        let Identity { datacenter, node, node_id, address, port } = self.identity.clone();
-        let registered = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let addresses = ["lan", "lan_ipv4", "wan", "wan_ipv4"].map(|name| registered(name, &address));
+        let synchronised = Registration { node: self.identity.as_node(), ..Registration::default() };
         let meta = [
             ("non_voter", "false"),
             ("raft_version", "3"),
@@ -214,8 +229,8 @@ impl State {
         let service = Service {
             id: "consul".to_owned(),
             name: "consul".to_owned(),
-            meta: Some(meta.map(|(name, value)| registered(name, value)).into()),
-            port: port.into(),
+            meta: Some(meta.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
+            port: self.identity.port.into(),
             ..Service::default()
         };
         let check = Check {
@@ -225,17 +240,9 @@ impl State {
             output: "Agent alive and reachable".to_owned(),
             ..Check::default()
         };
-        let node = Node { id: node_id, node, address, datacenter, ..Node::default() };
-        let leader = Registration { node: node.clone(), service: Some(service), checks: vec![check], skip_node: false };
         // The leader registers it, then it tells more of itself.
-        let synchronised = Registration {
-            node: Node {
-                tagged_addresses: Some(addresses.into()),
-                meta: Some([registered("consul-network-segment", "")].into()),
-                ..node
-            },
-            ..Registration::default()
-        };
+        let node = Node { tagged_addresses: None, meta: None, ..synchronised.node.clone() };
+        let leader = Registration { node, service: Some(service), checks: vec![check], skip_node: false };
         let _ = self.register(10, leader);
         let _ = self.register(12, synchronised);
         self.index = 12;

@@ -37,6 +37,8 @@ pub(in crate::dev) struct Keys {
     delays: HashMap<String, Duration>,
     /// What was there before each change of the transaction that is under way.
     before: Option<Vec<Before>>,
+    /// The delays before that.
+    delays_before: HashMap<String, Duration>,
 }
 
 /// A key, and a tombstone, as they were.
@@ -71,6 +73,7 @@ impl Keys {
     /// From here on, changes can be taken back.
     pub(super) fn begin(&mut self) {
         self.before = Some(Vec::new());
+        self.delays_before.clone_from(&self.delays);
     }
 
     /// They stay.
@@ -80,6 +83,7 @@ impl Keys {
 
     /// They are taken back.
     pub(super) fn roll_back(&mut self) {
+        std::mem::swap(&mut self.delays, &mut self.delays_before);
         for Before { key, entry, tombstone } in self.before.take().unwrap_or_default().into_iter().rev() {
             match tombstone {
                 Some(index) => self.tombstones.insert(key.clone(), index),

@@ -4,9 +4,11 @@
 mod catalog;
 mod keep;
 mod kv;
+mod local;
 mod session;
 mod tables;
 mod txn;
+mod txn_catalog;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,9 +20,11 @@ pub(super) use catalog::{
 };
 pub(super) use keep::Kept;
 pub(super) use kv::{Entry, Keys, Write};
+pub(super) use local::{CheckRequest, Local, LocalCheck, Probe, worst};
 pub(super) use session::{ServiceCheck, Session, SessionRequest, Sessions, go_duration_fault};
 pub(super) use tables::{Table, Tables};
-pub(super) use txn::{KvOperation, TxnFailure, TxnResult};
+pub(super) use txn::{KvOperation, Operation, TxnFailure, TxnResult};
+pub(super) use txn_catalog::{CatalogItem, CatalogOperation};
 
 /// Who this agent is.
 #[derive(Clone, Debug)]
@@ -53,6 +57,7 @@ pub(super) struct State {
     pub keys: Keys,
     pub sessions: Sessions,
     pub catalog: Catalog,
+    pub local: Local,
 }
 
 /// What happens by itself once its time has come.
@@ -60,6 +65,14 @@ pub(super) struct State {
 pub(super) enum Deadline {
     /// A session was not renewed.
     Session(String),
+    /// A TTL check was not told how it is.
+    Ttl(String),
+    /// A check has been critical for so long that its service goes.
+    Reap(String),
+    /// The catalog is told what a check said.
+    Output(String),
+    /// A check is to be made.
+    Probe(String),
 }
 
 /// Why something is not done; Consul's words.
@@ -83,6 +96,7 @@ impl State {
             keys: Keys::default(),
             sessions: Sessions::default(),
             catalog: Catalog::default(),
+            local: Local::default(),
         };
         // As a server that has just elected itself: its own entries come first.
         state.register_itself();
@@ -109,6 +123,10 @@ impl State {
             self.now = self.now.max(at);
             match deadline {
                 Deadline::Session(id) => self.expire_session(&id),
+                Deadline::Ttl(id) => self.expire_check(&id),
+                Deadline::Reap(id) => self.reap(&id),
+                Deadline::Output(id) => self.tell_output(&id),
+                Deadline::Probe(id) => self.make_check(&id),
             }
         }
         self.now = self.now.max(now);

@@ -77,7 +77,7 @@ pub(in crate::dev) struct SessionRequest {
 }
 
 /// All sessions.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::dev) struct Sessions {
     sessions: BTreeMap<String, Session>,
     /// When those with a TTL end.

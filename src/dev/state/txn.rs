@@ -1,30 +1,52 @@
 //! Transactions: operations that are all done, or none.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::kv::from_base64;
-use super::{Entry, Fault, State, Write};
+use super::{CatalogOperation, Check, Entry, Fault, Node, Service, State, Write};
 
 /// An operation on a key.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::dev) struct KvOperation {
     pub verb: String,
     pub key: String,
-    #[serde(deserialize_with = "from_base64")]
     pub value: Vec<u8>,
     pub flags: u64,
     pub index: u64,
     pub session: String,
-    pub namespace: String,
+}
+
+/// A step of a transaction.
+#[derive(Clone, Debug)]
+pub(in crate::dev) enum Operation {
+    Key(KvOperation),
+    Catalog(CatalogOperation),
+}
+
+impl Operation {
+    /// Whether it may change anything.
+    pub fn writes(&self) -> bool {
+        match self {
+            Self::Key(operation) => operation.writes(),
+            Self::Catalog(operation) => operation.writes(),
+        }
+    }
+
+    fn check(&self, state: &State) -> Result<(), Fault> {
+        match self {
+            Self::Key(operation) => operation.check(state),
+            Self::Catalog(operation) => operation.check(),
+        }
+    }
 }
 
 /// What an operation gives.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(in crate::dev) enum TxnResult {
     /// A key; its value only where it was asked for.
-    #[serde(rename = "KV")]
     Key(Entry),
+    Node(Node),
+    Service(Service),
+    Check(Check),
 }
 
 /// Why an operation, and with it all of them, was not done.
@@ -44,7 +66,7 @@ impl KvOperation {
 
     /// What is looked at before anything is done.
     fn check(&self, state: &State) -> Result<(), Fault> {
-        if self.key.is_empty() && !matches!(self.verb.as_str(), "get-tree" | "delete-tree") {
+        if self.key.is_empty() && self.verb != "delete-tree" {
             return Err(Fault::new("Must provide key"));
         }
         if self.verb == "lock" && state.is_barred(&self.key) {
@@ -56,7 +78,7 @@ impl KvOperation {
 
 impl State {
     /// Does all of these, or nothing and says which ones cannot be done.
-    pub fn transact(&mut self, operations: &[KvOperation]) -> Result<Vec<TxnResult>, Vec<TxnFailure>> {
+    pub fn transact(&mut self, operations: &[Operation]) -> Result<Vec<TxnResult>, Vec<TxnFailure>> {
         let failures = |checked: Vec<Result<Vec<TxnResult>, Fault>>| -> Vec<TxnFailure> {
             let failed = checked.into_iter().enumerate().filter_map(|(index, done)| Some((index, done.err()?)));
             failed.map(|(index, what)| TxnFailure { index, what }).collect()
@@ -65,16 +87,27 @@ impl State {
         if !unready.is_empty() {
             return Err(unready);
         }
-        let index = if operations.iter().any(KvOperation::writes) { self.next_index() } else { self.index() };
+        let index = if operations.iter().any(Operation::writes) { self.next_index() } else { self.index() };
         let tables = self.tables.clone();
+        let beyond_keys =
+            operations.iter().any(|operation| matches!(operation, Operation::Catalog(one) if one.writes()));
+        let before = beyond_keys.then(|| (self.catalog.clone(), self.sessions.clone(), self.deadlines.clone()));
         self.keys.begin();
-        let done: Vec<_> = operations.iter().map(|operation| self.operate(index, operation)).collect();
+        let done: Vec<_> = (operations.iter())
+            .map(|operation| match operation {
+                Operation::Key(operation) => self.operate(index, operation),
+                Operation::Catalog(operation) => self.operate_catalog(index, operation),
+            })
+            .collect();
         if done.iter().all(Result::is_ok) {
             self.keys.commit();
             return Ok(done.into_iter().flatten().flatten().collect());
         }
         self.keys.roll_back();
         self.tables = tables;
+        if let Some(before) = before {
+            (self.catalog, self.sessions, self.deadlines) = before;
+        }
         Err(failures(done))
     }
 
