@@ -355,7 +355,7 @@ fn the_health_of_its_services(agent: &Target) {
     let name = unique("own-health");
     let path = format!("agent/health/service/name/{name}");
     let none = agent.get(&path);
-    none.is(404, "[]\n");
+    none.is(404, "[]");
     assert_eq!(none.header("x-consul-reason"), Some(&*format!("ServiceName {name} Not Found")));
     done(agent, "agent/service/register", json!({"Name": name, "Check": {"TTL": "1h"}}));
     for (status, http) in [("passing", 200), ("warning", 429), ("critical", 503)] {

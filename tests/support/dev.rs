@@ -19,7 +19,7 @@ impl Dev {
     #[track_caller]
     pub fn start(arguments: &[&str]) -> Self {
         let mut keeper = Command::new("sh")
-            .args(["-c", "\"$@\" & child=$!; read -r _; kill -9 $child; wait $child 2>/dev/null", "keeper"])
+            .args(["-c", "\"$@\" & child=$!; exec >&-; read -r _; kill -9 $child; wait $child", "keeper"])
             .arg(env!("CARGO_BIN_EXE_lictor"))
             .args(["dev", "--listen", "127.0.0.1:0", "--node", "node1"])
             .args(arguments)

@@ -199,12 +199,18 @@ static CLIENT: LazyLock<ureq::Agent> = LazyLock::new(|| {
 });
 
 /// An answer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reply {
     request: String,
     pub status: u16,
     headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: status {}, {:?}, {:?}", self.request, self.status, self.headers, self.text())
+    }
 }
 
 impl Reply {
@@ -232,11 +238,11 @@ impl Reply {
         self.json()
     }
 
-    /// Asserts the status and the whole of the text. Of JSON, blanks and the last newline do not count.
+    /// Asserts the status and the whole of the text, but for the newline that some agents put behind JSON.
     #[track_caller]
     pub fn is(&self, status: u16, text: &str) -> &Self {
         let said = self.text();
-        let (said, text) = if status == 200 { (said.trim(), text.trim()) } else { (said.as_str(), text) };
+        let said = said.strip_suffix('\n').unwrap_or(&said);
         assert_eq!((self.status, said), (status, text), "{}", self.request);
         self
     }

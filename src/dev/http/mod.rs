@@ -47,6 +47,9 @@ const TICK: Duration = Duration::from_millis(20);
 /// How much is read of what is refused, in bytes.
 const DRAINED: usize = 8 * 1024 * 1024;
 
+/// How long its sender may pause meanwhile.
+const LINGER: Duration = Duration::from_millis(500);
+
 /// How long a request may take to come in.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -148,16 +151,12 @@ async fn read_body(path: &str, length: Option<&HeaderValue>, body: Body) -> Resu
 
 /// Lets a body that is too long come in for a while, and forgets it: who still sends does not read the answer.
 async fn drain<B: HttpBody<Data = Bytes> + Unpin>(mut body: B) {
-    let all = async {
-        let mut length = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            length += frame.data_ref().map_or(0, Bytes::len);
-            if length > DRAINED {
-                break;
-            }
-        }
-    };
-    let _ = tokio::time::timeout(PATIENCE, all).await; // whoever is slower sees the connection closed
+    let mut length = 0;
+    while length < DRAINED
+        && let Ok(Some(Ok(frame))) = tokio::time::timeout(LINGER, body.frame()).await
+    {
+        length += frame.data_ref().map_or(0, Bytes::len);
+    }
 }
 
 /// Finds what is meant, and does it.

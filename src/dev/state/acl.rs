@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::acl_rules::{Access, Resource, Rules};
 use super::{Fault, State, Table, check_uuid, uuid};
@@ -25,7 +25,7 @@ const MANAGEMENT_RULES: &str = "\nacl = \"write\"\nagent_prefix \"\" {\n\tpolicy
                                 = \"write\"\n}";
 
 /// A policy.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(in crate::dev) struct Policy {
     pub id: String,
     pub name: String,
@@ -34,11 +34,12 @@ pub(in crate::dev) struct Policy {
     pub datacenters: Vec<String>,
     pub create_index: u64,
     pub modify_index: u64,
+    #[serde(skip)]
     pub parsed: Rules,
 }
 
 /// A token. Its policies are named by their ids.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(in crate::dev) struct Token {
     pub accessor: String,
     pub secret: String,
@@ -69,6 +70,14 @@ pub(in crate::dev) struct Acls {
     /// By their secrets.
     tokens: BTreeMap<String, Token>,
     /// When the first management token was created.
+    bootstrapped: Option<u64>,
+}
+
+/// What is kept of the ACLs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(in crate::dev) struct KeptAcls {
+    policies: Vec<Policy>,
+    tokens: Vec<Token>,
     bootstrapped: Option<u64>,
 }
 
@@ -117,6 +126,25 @@ fn grants(granted: Access, wanted: Access) -> bool {
 }
 
 impl Acls {
+    pub(super) fn keep(&self) -> KeptAcls {
+        let Self { policies, tokens, bootstrapped, .. } = self.clone();
+        let (policies, tokens) = (policies.into_values().collect(), tokens.into_values().collect());
+        KeptAcls { policies, tokens, bootstrapped }
+    }
+
+    /// Takes up what was kept. The options of this start count more.
+    pub(super) fn restore(&mut self, kept: KeptAcls) -> Result<(), Fault> {
+        for policy in kept.policies {
+            let parsed = Rules::parse(&policy.rules).map_err(Fault)?;
+            self.policies.insert(policy.id.clone(), Policy { parsed, ..policy });
+        }
+        for token in kept.tokens {
+            self.tokens.insert(token.secret.clone(), token);
+        }
+        self.bootstrapped = self.bootstrapped.or(kept.bootstrapped);
+        Ok(())
+    }
+
     /// Whether there are any.
     pub fn enabled(&self) -> bool {
         self.default.is_some()

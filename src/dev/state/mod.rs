@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub(super) use acl::{Acls, Policy, PolicyLink, Rights, Token, digest};
+pub(super) use acl::{Acls, KeptAcls, Policy, PolicyLink, Rights, Token, digest};
 pub(super) use acl_rules::{Access, Resource};
 pub(super) use catalog::{
     CRITICAL, Catalog, Check, Node, PASSING, Registration, Service, ServiceAddress, WARNING, Weights, node_id_fault,
