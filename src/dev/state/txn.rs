@@ -61,7 +61,7 @@ pub(in crate::dev) struct TxnFailure {
 impl KvOperation {
     /// Whether it may change anything.
     pub fn writes(&self) -> bool {
-        !matches!(self.verb.as_str(), "get" | "get-tree" | "check-session" | "check-index" | "check-not-exists")
+        matches!(self.verb.as_str(), "set" | "cas" | "lock" | "unlock" | "delete" | "delete-cas" | "delete-tree")
     }
 
     /// What is looked at before anything is done.
