@@ -57,6 +57,7 @@ fn names<'a>(state: &'a State, call: &Call, prefix: &'a str) -> Result<Vec<&'a s
 
 /// Writes a key, perhaps under a condition; says whether it was written.
 pub(super) fn put(state: &mut State, call: &Call) -> Answer {
+    call.wait()?; // looked at here, too, though nothing waits
     let key = named(call)?;
     conflicts(call, &["cas", "acquire", "release"])?;
     let flags = call.number("flags")?.unwrap_or(0);
@@ -76,6 +77,7 @@ pub(super) fn put(state: &mut State, call: &Call) -> Answer {
 
 /// Deletes a key, or a whole tree.
 pub(super) fn delete(state: &mut State, call: &Call) -> Answer {
+    call.wait()?;
     conflicts(call, &["recurse", "cas"])?;
     let prefix = call.rest(PATH);
     if call.has("recurse") {

@@ -9,6 +9,9 @@ use super::reply::{Answer, Refusal, Reply};
 use crate::dev::state::{Resource, ServiceCheck, Session, SessionRequest, State, go_duration_fault};
 use crate::duration::ConsulDuration;
 
+/// The check that a session depends on where nobody says.
+const SERF: &str = "serfHealth";
+
 /// What a session has where nobody says: 15 s.
 const LOCK_DELAY: i64 = 15_000_000_000;
 
@@ -40,25 +43,38 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
 fn wanted(fields: Fields<'_>, node: &str) -> Result<SessionRequest, String> {
     let service_check =
         |check: Fields<'_>| Ok(ServiceCheck { id: check.text("ID")?, namespace: check.text("Namespace")? });
-    let service_checks = fields.list("ServiceChecks", "structs.ServiceCheck", service_check)?;
-    let node_checks = fields.texts_of("NodeChecks", "[]types.CheckID")?;
-    let checks = fields.texts_of("Checks", "[]types.CheckID")?;
+    let service_checks = || fields.list("ServiceChecks", "structs.ServiceCheck", service_check);
+    let checks = || fields.texts_of("Checks", "[]types.CheckID");
+    // Of several faults, Go names the first one in the text.
+    for name in fields.names() {
+        match name.to_ascii_lowercase().as_str() {
+            "name" => drop(fields.text("Name")?),
+            "node" => drop(fields.text("Node")?),
+            "behavior" => drop(fields.text("Behavior")?),
+            "ttl" => drop(fields.text("TTL")?),
+            "nodechecks" => drop(fields.texts("NodeChecks")?),
+            "checks" => drop(checks()?),
+            "servicechecks" => drop(service_checks()?),
+            _ => {}
+        }
+    }
+    let (node_checks, checks, service_checks) = (fields.texts("NodeChecks")?, checks()?, service_checks()?);
+    // The fix-ups of 1.7 and later: what is given but empty means none, whatever the other one says.
+    let none = |name: &str, checks: &Option<Vec<String>>| fields.has(name) && checks.as_ref().is_none_or(Vec::is_empty);
+    let (node_checks, checks) = match () {
+        () if none("Checks", &checks) => (Some(Vec::new()), None),
+        () if none("NodeChecks", &node_checks) => (node_checks, None),
+        () => (node_checks.or_else(|| Some(vec![SERF.to_owned()])), checks),
+    };
+    let checks = checks.unwrap_or_default();
     Ok(SessionRequest {
         name: fields.text("Name")?,
         node: if fields.get("Node").is_some() { fields.text("Node")? } else { node.to_owned() },
         lock_delay: lock_delay(fields.get("LockDelay"))?,
         behavior: fields.text("Behavior")?,
         ttl: fields.text("TTL")?,
-        // The fix-ups of 1.7 and later: what is given but empty means none, whatever the other one says.
-        node_checks: match (fields.has("Checks"), fields.has("NodeChecks")) {
-            (false, false) => Some(vec!["serfHealth".to_owned()]),
-            (false, true) => node_checks,
-            (true, false) => Some(checks.unwrap_or_default()),
-            (true, true) => {
-                let none = |checks: &Option<Vec<String>>| checks.as_ref().is_none_or(Vec::is_empty);
-                if none(&checks) || none(&node_checks) { Some(Vec::new()) } else { node_checks }
-            }
-        },
+        checks,
+        node_checks,
         service_checks: fields.get("ServiceChecks").map(|_| service_checks),
     })
 }

@@ -61,8 +61,7 @@ pub(in crate::dev) struct TxnFailure {
 impl KvOperation {
     /// Whether it may change anything.
     pub fn writes(&self) -> bool {
-        const WRITES: [&str; 7] = ["set", "cas", "lock", "unlock", "delete", "delete-cas", "delete-tree"];
-        WRITES.contains(&self.verb.as_str())
+        matches!(self.verb.as_str(), "set" | "cas" | "lock" | "unlock" | "delete" | "delete-cas" | "delete-tree")
     }
 
     /// What is looked at before anything is done.
