@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::call::Call;
 use super::decode::{Fields, kind, parse};
 use super::reply::{Answer, Refusal, Reply};
-use crate::dev::state::{ServiceCheck, Session, SessionRequest, State, go_duration_fault};
+use crate::dev::state::{Resource, ServiceCheck, Session, SessionRequest, State, go_duration_fault};
 use crate::duration::ConsulDuration;
 
 /// The check that a session depends on where nobody says.
@@ -35,6 +35,7 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
     if request.node.is_empty() {
         return Err(Refusal::error("Must provide Node"));
     }
+    call.must_write(Resource::Session, &request.node)?;
     Ok(Reply::json(&json!({"ID": state.create_session(request)?})))
 }
 
@@ -106,13 +107,31 @@ fn named<'a>(call: &'a Call, prefix: &str, what: &str) -> Result<&'a str, Refusa
     }
 }
 
+/// Refuses what may not write sessions of this one's node. Of one that is not there, anybody may know.
+fn admit(state: &State, call: &Call, id: &str) -> Result<(), Refusal> {
+    let rights = call.rights()?;
+    match state.session(id)? {
+        Some(session) if !rights.write(Resource::Session, &session.node) => Err(Refusal::denied()),
+        _ => Ok(()),
+    }
+}
+
+/// Those that may be read.
+fn visible<'a>(call: &Call, sessions: impl Iterator<Item = &'a Session>) -> Result<Vec<&'a Session>, Refusal> {
+    let rights = call.rights()?;
+    Ok(sessions.filter(|session| rights.read(Resource::Session, &session.node)).collect())
+}
+
 pub(super) fn destroy(state: &mut State, call: &Call) -> Answer {
-    state.destroy_session(named(call, "/v1/session/destroy/", "session")?)?;
+    let id = named(call, "/v1/session/destroy/", "session")?;
+    admit(state, call, id)?;
+    state.destroy_session(id)?;
     Ok(Reply::json(&true))
 }
 
 pub(super) fn renew(state: &mut State, call: &Call) -> Answer {
     let id = named(call, "/v1/session/renew/", "session")?;
+    admit(state, call, id)?;
     match state.renew_session(id)? {
         Some(session) => Ok(Reply::json(&[session])),
         None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("Session id '{id}' not found"))),
@@ -121,17 +140,17 @@ pub(super) fn renew(state: &mut State, call: &Call) -> Answer {
 
 pub(super) fn info(state: &State, call: &Call) -> Answer {
     let found = state.session(named(call, "/v1/session/info/", "session")?)?;
-    let found: Vec<&Session> = found.into_iter().collect();
+    let found = visible(call, found.into_iter())?;
     Ok(Reply::json(&found).at(state.sessions_index()))
 }
 
-pub(super) fn list(state: &State, _: &Call) -> Answer {
-    let all: Vec<&Session> = state.sessions.all().collect();
+pub(super) fn list(state: &State, call: &Call) -> Answer {
+    let all = visible(call, state.sessions.all())?;
     Ok(Reply::json(&all).at(state.sessions_index()))
 }
 
 pub(super) fn of_node(state: &State, call: &Call) -> Answer {
     let node = named(call, "/v1/session/node/", "node name")?;
-    let of: Vec<&Session> = state.sessions.all().filter(|session| session.node == node).collect();
+    let of = visible(call, state.sessions.all().filter(|session| session.node == node))?;
     Ok(Reply::json(&of).at(state.sessions_index()))
 }
