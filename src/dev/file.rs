@@ -7,8 +7,9 @@
 //! What was written within the last second may be missing after a kill; a regular end keeps everything. TTLs begin anew,
 //! as with a new leader; lock-delays are forgotten, as by a server that is started anew.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -97,7 +98,9 @@ pub(super) fn save(file: &Path, kept: &Kept) -> Result<(), FileError> {
 }
 
 fn write(file: &Path, kept: &Kept) -> io::Result<()> {
-    let mut to = io::BufWriter::new(File::create(file)?);
+    // Tokens may be in it.
+    let created = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    let mut to = io::BufWriter::new(created);
     serde_json::to_writer(&mut to, &Document { version: VERSION, state: kept })?;
     to.flush()?;
     to.get_ref().sync_all()

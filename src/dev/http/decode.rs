@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::{DecodeError, Engine as _};
 use serde_json::{Map, Value};
 
 use super::call::Call;
@@ -110,6 +112,15 @@ impl<'a> Fields<'a> {
 
     pub fn int(&self, name: &str) -> Result<i64, String> {
         Ok(self.typed(name, "int", Value::as_i64)?.unwrap_or(0))
+    }
+
+    /// Bytes, as base64.
+    pub fn bytes(&self, name: &str) -> Result<Vec<u8>, String> {
+        let text = self.typed(name, "[]uint8", Value::as_str)?.unwrap_or_default();
+        BASE64.decode(text).map_err(|error| match error {
+            DecodeError::InvalidByte(at, _) => format!("illegal base64 data at input byte {at}"),
+            other => format!("illegal base64 data: {other}"),
+        })
     }
 
     /// An index.

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::dev::state::Fault;
 
+const KNOWN_LEADER: HeaderName = HeaderName::from_static("x-consul-knownleader");
+const LAST_CONTACT: HeaderName = HeaderName::from_static("x-consul-lastcontact");
+
 /// What a handler gives.
 pub(in crate::dev) type Answer = Result<Reply, Refusal>;
 
@@ -65,6 +68,11 @@ impl Reply {
         self
     }
 
+    /// As the leader's answer, which is as new as can be.
+    pub fn from_leader(self) -> Self {
+        self.with(KNOWN_LEADER, "true").with(LAST_CONTACT, "0")
+    }
+
     pub fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;
@@ -72,8 +80,8 @@ impl Reply {
         if let Some(index) = self.index {
             let headers = response.headers_mut();
             headers.insert("x-consul-index", index.into());
-            headers.insert("x-consul-knownleader", HeaderValue::from_static("true"));
-            headers.insert("x-consul-lastcontact", 0.into());
+            headers.insert(KNOWN_LEADER, HeaderValue::from_static("true"));
+            headers.insert(LAST_CONTACT, 0.into());
         }
         response
     }

@@ -1,8 +1,6 @@
 //! `/v1/txn`
 
 use axum::http::StatusCode;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -37,6 +35,7 @@ struct Meta {
 /// Does several things at once, or nothing.
 pub(super) fn apply(state: &mut State, call: &Call) -> Answer {
     let fault = |text: String| Refusal::bad(format!("Failed to parse body: {text}"));
+    call.wait()?; // it waits for nothing, but what is no index is refused
     let items = items(&call.body).map_err(fault)?;
     let count = items.len();
     if count > MOST {
@@ -57,13 +56,15 @@ pub(super) fn apply(state: &mut State, call: &Call) -> Answer {
         known_leader: true,
         consistency_level: "",
     });
-    Ok(match state.transact(&operations) {
+    let reads = meta.is_some();
+    let reply = match state.transact(&operations) {
         Ok(results) => {
             let results = results.iter().map(view).collect();
             Reply::json(&Outcome { results: Some(results), errors: None, meta })
         }
         Err(errors) => Reply::json_with(StatusCode::CONFLICT, &Outcome { results: None, errors: Some(errors), meta }),
-    })
+    };
+    Ok(if reads { reply.from_leader() } else { reply })
 }
 
 fn items(body: &[u8]) -> Result<Vec<Map<String, Value>>, String> {
@@ -124,10 +125,7 @@ fn key(fields: Fields<'_>) -> Result<KvOperation, String> {
     Ok(KvOperation {
         verb: fields.text("Verb")?,
         key: fields.text("Key")?,
-        value: BASE64.decode(fields.text("Value")?).map_err(|error| match error {
-            base64::DecodeError::InvalidByte(at, _) => format!("illegal base64 data at input byte {at}"),
-            other => format!("illegal base64 data: {other}"),
-        })?,
+        value: fields.bytes("Value")?,
         flags: fields.index("Flags")?,
         index: fields.index("Index")?,
         session: fields.text("Session")?,

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::keep::KeptCatalog;
 use super::{Fault, Identity, State, Table, check_uuid};
 
 /// Texts by their names; Consul tells none from an empty one.
 pub(in crate::dev) type Texts = Option<BTreeMap<String, String>>;
 
 /// A node, as it goes over the wire.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::dev) struct Node {
     #[serde(rename = "ID")]
@@ -26,7 +27,7 @@ pub(in crate::dev) struct Node {
 }
 
 /// A service on a node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::dev) struct Service {
     pub node: String,
     pub kind: String,
@@ -44,7 +45,7 @@ pub(in crate::dev) struct Service {
 }
 
 /// Where a service is, seen from somewhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::dev) struct ServiceAddress {
     pub address: String,
@@ -52,7 +53,7 @@ pub(in crate::dev) struct ServiceAddress {
 }
 
 /// How much a service counts in DNS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::dev) struct Weights {
     pub passing: i64,
@@ -81,7 +82,7 @@ impl Weights {
 }
 
 /// A check of a node, or of a service on it, as it goes over the wire.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(in crate::dev) struct Check {
     pub node: String,
@@ -139,6 +140,29 @@ fn of_node<'a, T>(map: &'a BTreeMap<(String, String), T>, node: &str) -> impl It
 }
 
 impl Catalog {
+    /// What is to be kept of it.
+    pub(super) fn keep(&self) -> KeptCatalog {
+        KeptCatalog {
+            nodes: self.nodes.values().cloned().collect(),
+            services: self.services.values().cloned().collect(),
+            checks: self.checks.values().cloned().collect(),
+            named: self.named.clone(),
+            extinction: self.extinction,
+        }
+    }
+
+    /// What was kept.
+    pub(super) fn of(kept: KeptCatalog) -> Self {
+        let KeptCatalog { nodes, services, checks, named, extinction } = kept;
+        Self {
+            nodes: nodes.into_iter().map(|node| (node.node.to_lowercase(), node)).collect(),
+            services: services.into_iter().map(|service| (key(&service.node, &service.id), service)).collect(),
+            checks: checks.into_iter().map(|check| (key(&check.node, &check.id), check)).collect(),
+            named,
+            extinction,
+        }
+    }
+
     /// A node by its name, by its id, or by a beginning of its id that is of no other.
     pub fn find_node(&self, name: &str) -> Option<&Node> {
         let by_id = || {
@@ -246,6 +270,19 @@ impl State {
         let _ = self.register(10, leader);
         let _ = self.register(12, synchronised);
         self.index = 12;
+    }
+
+    /// Is the node that was kept under its name: with its id, but where it is now.
+    pub(super) fn adopt_itself(&mut self) {
+        let own = self.identity.node.to_lowercase();
+        if let Some(node) = self.catalog.nodes.get_mut(&own) {
+            self.identity.node_id.clone_from(&node.id);
+            let Node { address, tagged_addresses, .. } = self.identity.as_node();
+            (node.address, node.tagged_addresses) = (address, tagged_addresses);
+        }
+        if let Some(service) = self.catalog.services.get_mut(&key(&own, "consul")) {
+            service.port = self.identity.port.into();
+        }
     }
 
     /// The index of the services of this name: of what they are, and with `checks` of how they are.

@@ -1,32 +1,74 @@
 //! What of the state outlives the process.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, Fault, Session, State};
+use super::{Catalog, Check, Entry, Fault, LocalCheck, Node, Service, Session, State, Tables};
 
-/// What is kept.
+/// What is kept. Times are not: a process that is started anew has another clock.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::dev) struct Kept {
+    datacenter: String,
+    node: String,
     index: u64,
+    tables: Tables,
     keys: Vec<Entry>,
+    tombstones: BTreeMap<String, u64>,
     sessions: Vec<Session>,
+    catalog: KeptCatalog,
+    local: KeptLocal,
+}
+
+/// What is kept of the catalog.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::dev) struct KeptCatalog {
+    pub nodes: Vec<Node>,
+    pub services: Vec<Service>,
+    pub checks: Vec<Check>,
+    pub named: BTreeMap<String, u64>,
+    pub extinction: Option<u64>,
+}
+
+/// What is kept of the agent's own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::dev) struct KeptLocal {
+    pub services: Vec<Service>,
+    pub checks: Vec<LocalCheck>,
 }
 
 impl State {
     /// What is to be kept of it.
     pub fn keep(&self) -> Kept {
         Kept {
+            datacenter: self.identity.datacenter.clone(),
+            node: self.identity.node.clone(),
             index: self.index,
+            tables: self.tables.clone(),
             keys: self.keys.all().cloned().collect(),
+            tombstones: self.keys.tombstones().clone(),
             sessions: self.sessions.all().cloned().collect(),
+            catalog: self.catalog.keep(),
+            local: self.local.keep(),
         }
     }
 
-    /// Takes up what was kept, in a state that is new.
+    /// Takes up what was kept, in a state that is new. TTLs begin anew, as with a new leader.
     pub fn restore(&mut self, kept: Kept) -> Result<(), Fault> {
-        let Kept { index, keys, sessions } = kept;
+        let Kept { datacenter, node, index, tables, keys, tombstones, sessions, catalog, local } = kept;
+        let here = &self.identity;
+        if (&datacenter, &node) != (&here.datacenter, &here.node) {
+            return Err(Fault(format!(
+                "it is of node {node:?} in datacenter {datacenter:?}: start it with --node and --datacenter so"
+            )));
+        }
+        self.catalog = Catalog::of(catalog);
+        self.adopt_itself();
         self.index = self.index.max(index);
-        keys.into_iter().for_each(|entry| self.restore_key(entry));
-        sessions.into_iter().try_for_each(|session| self.restore_session(session))
+        self.tables = tables;
+        self.keys.restore(keys, tombstones);
+        sessions.into_iter().try_for_each(|session| self.restore_session(session))?;
+        self.restore_local(local);
+        Ok(())
     }
 }

@@ -127,9 +127,19 @@ impl Keys {
         held.map(|entry| entry.key.clone()).collect()
     }
 
-    /// All of them, to be kept.
-    pub fn all(&self) -> impl Iterator<Item = &Entry> {
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
+    }
+
+    pub(super) fn tombstones(&self) -> &BTreeMap<String, u64> {
+        &self.tombstones
+    }
+
+    /// Takes up what was kept.
+    pub(super) fn restore(&mut self, entries: Vec<Entry>, tombstones: BTreeMap<String, u64>) {
+        self.entries = entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+        self.tombstones = tombstones;
     }
 }
 
@@ -321,12 +331,6 @@ impl State {
     pub fn delete_tree_now(&mut self, prefix: &str) {
         let index = self.next_index();
         self.delete_tree(index, prefix);
-    }
-
-    /// Puts a key back that was kept in a file.
-    pub fn restore_key(&mut self, entry: Entry) {
-        self.tables.touch(Table::Keys, entry.modify_index.max(self.tables.last(&[Table::Keys])));
-        self.keys.entries.insert(entry.key.clone(), entry);
     }
 }
 

@@ -8,7 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::catalog::{CRITICAL, Check, Node, PASSING, Registration, Service, WARNING};
+use super::keep::KeptLocal;
 use super::{Deadline, Fault, State};
 
 /// Consul makes nothing more often than this.
@@ -27,7 +30,7 @@ const NODE_MAINTENANCE: &str = "_node_maintenance";
 const SERVICE_MAINTENANCE: &str = "_service_maintenance:";
 
 /// What a check looks at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::dev) enum Probe {
     /// It is told.
     Ttl(Duration),
@@ -75,7 +78,7 @@ pub(in crate::dev) struct CheckRequest {
 }
 
 /// A check of this agent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::dev) struct LocalCheck {
     pub check: Check,
     pub probe: Probe,
@@ -83,6 +86,7 @@ pub(in crate::dev) struct LocalCheck {
     pub timeout: Duration,
     reap_after: Option<Duration>,
     /// Since when it has been critical, as somebody or something has found.
+    #[serde(skip)]
     critical_since: Option<Duration>,
 }
 
@@ -98,6 +102,14 @@ pub(in crate::dev) struct Local {
 }
 
 impl Local {
+    /// What is to be kept of it.
+    pub(super) fn keep(&self) -> KeptLocal {
+        KeptLocal {
+            services: self.services.values().cloned().collect(),
+            checks: self.checks.values().cloned().collect(),
+        }
+    }
+
     pub fn service(&self, id: &str) -> Option<&Service> {
         self.services.get(id)
     }
@@ -137,6 +149,17 @@ pub(in crate::dev) fn worst<'a>(checks: impl Iterator<Item = &'a Check>) -> &'st
 }
 
 impl State {
+    /// Takes up what was kept, which the catalog has, too. The times of its checks begin anew.
+    pub(super) fn restore_local(&mut self, kept: KeptLocal) {
+        let KeptLocal { services, checks } = kept;
+        self.local.services = services.into_iter().map(|service| (service.id.clone(), service)).collect();
+        for LocalCheck { check, probe, interval, timeout, reap_after, .. } in checks {
+            let Check { id, name, status, notes, service_id, .. } = check.clone();
+            self.add_check(CheckRequest { id, name, notes, status, service_id, probe, interval, timeout, reap_after });
+            self.update_check(&check.id, &check.status, &check.output);
+        }
+    }
+
     /// Registers a service of the agent with its checks. With `replace`, other checks of it go.
     pub fn register_local_service(&mut self, service: Service, checks: Vec<CheckRequest>, replace: bool) {
         let id = service.id.clone();

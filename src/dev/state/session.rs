@@ -210,10 +210,9 @@ impl State {
         }
     }
 
-    /// Puts a session back that was kept in a file. Its TTL begins anew, as it does with a new leader.
-    pub fn restore_session(&mut self, session: Session) -> Result<(), Fault> {
+    /// Takes up a session that was kept.
+    pub(super) fn restore_session(&mut self, session: Session) -> Result<(), Fault> {
         self.keep_alive(&session.id, lifetime(&session.ttl)?);
-        self.tables.touch(Table::Sessions, session.modify_index.max(self.sessions_index()));
         self.sessions.sessions.insert(session.id.clone(), session);
         Ok(())
     }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// A table, as Consul's server has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(in crate::dev) enum Table {
     Keys,
     Tombstones,
@@ -14,7 +16,7 @@ pub(in crate::dev) enum Table {
 }
 
 /// The last change of each.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(in crate::dev) struct Tables(BTreeMap<Table, u64>);
 
 impl Tables {
