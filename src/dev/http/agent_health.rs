@@ -63,7 +63,7 @@ fn of(state: &State, service: &Service) -> Value {
     json!({
         "AggregatedStatus": worst(state.local.health_of(&service.id)),
         "Service": view(service),
-        "Checks": if checks.is_empty() { Value::Null } else { checks.into() },
+        "Checks": checks,
     })
 }
 
