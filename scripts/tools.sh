@@ -24,7 +24,7 @@ the binary of Consul and of wrk, or the folder with the programs of the others.
 
   consul        $CONSUL_BIN, else consul on PATH, else Debian 11's package
   ansible       ansible-core, to run playbooks
-  ansible-full  ansible with community.general, for the side by side
+  ansible-full  ansible with community.general and py-consul, for the side by side
   dist          cargo-zigbuild and zig, for static binaries
   wrk           wrk on PATH, else Debian 12's package: a peer of the benches
   all           all five
@@ -255,8 +255,9 @@ TEXT
 requirements() {
   case $1 in
     ansible) echo "ansible-core==2.19.14" ;;
-    # Its community.general carries the incumbent consul_session, which needs no further package.
-    ansible-full) echo "ansible==12.3.0" ;;
+    # Its community.general carries the incumbents: consul_session, which needs no further package, and consul_kv, which
+    # needs py-consul.
+    ansible-full) echo "ansible==12.3.0 py-consul==1.8.0" ;;
     zig) echo "cargo-zigbuild==0.24.0 ziglang==0.17.0" ;;
   esac
 }

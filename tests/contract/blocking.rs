@@ -202,6 +202,11 @@ fn what_is_no_index_and_no_wait_is_refused(agent: &Target) {
             agent.get(&format!("{path}?wait={wait}")).is(400, "Invalid wait time");
         }
     }
+    for path in ["kv/a", "txn"] {
+        agent.put(&format!("{path}?index=x"), "[]").is(400, "Invalid index");
+        agent.put(&format!("{path}?wait=x"), "[]").is(400, "Invalid wait time");
+    }
+    agent.delete("kv/a?index=x").is(400, "Invalid index");
 }
 
 fn the_end_of_a_session_wakes_who_waits_for_its_key(agent: &Target) {

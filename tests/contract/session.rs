@@ -213,6 +213,8 @@ fn checks_are_defaulted_and_fixed_up(agent: &Target) {
     {
         agent.put("session/create", session).is(500, "Missing check 'nope' registration");
     }
+    let both = json!({"NodeChecks": ["second"], "Checks": ["first"]});
+    agent.put("session/create", both).is(500, "Missing check 'first' registration");
 }
 
 fn a_behavior_is_one_of_two_words(agent: &Target) {
@@ -424,6 +426,10 @@ fn a_lock_delay_outlives_the_key_and_stops_no_plain_write(agent: &Target) {
         agent.put(&format!("kv/{key}?acquire={next}"), "x").is(200, "false");
     };
     acquire();
+    // It is asked before the session is: even one that cannot be is told no more.
+    for session in [NOBODY, "abc", "", &id] {
+        agent.put(&format!("kv/{key}?acquire={session}"), "x").is(200, "false");
+    }
     assert_eq!(agent.key(&key).get("Session"), None, "no API shows it");
     let lock = json!([{"KV": {"Verb": "lock", "Key": key, "Session": next}}]);
     let refused = agent.put("txn", lock);

@@ -255,6 +255,9 @@ fn unknown_verbs_and_keys_fail_in_their_place(agent: &Target) {
         fails(&run(agent, [set(&key), json!({"Verb": verb, "Key": key})]), 1, &says);
     }
     agent.get(&format!("kv/{key}")).is(404, "");
+    let alone = run(agent, [json!({"Verb": "nope", "Key": key})]);
+    assert_eq!(alone.json()["ConsistencyLevel"], "", "what is no write is a read");
+    assert_eq!(alone.header("x-consul-knownleader"), Some("true"));
     fails(&run(agent, [json!({"Verb": "set", "Key": ""})]), 0, "Must provide key");
     fails(&run(agent, [json!({"Verb": "set"})]), 0, "Must provide key");
     fails(&run(agent, [json!({"Verb": "get", "Key": ""})]), 0, "Must provide key");

@@ -66,7 +66,8 @@ fn wanted(fields: Fields<'_>, node: &str) -> Result<SessionRequest, String> {
         () if none("NodeChecks", &node_checks) => (node_checks, None),
         () => (node_checks.or_else(|| Some(vec![SERF.to_owned()])), checks),
     };
-    let checks = checks.unwrap_or_default();
+    // What everybody had before 1.7 says nothing.
+    let checks = checks.filter(|checks| *checks != [SERF]).unwrap_or_default();
     Ok(SessionRequest {
         name: fields.text("Name")?,
         node: if fields.get("Node").is_some() { fields.text("Node")? } else { node.to_owned() },

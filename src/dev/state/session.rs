@@ -35,7 +35,7 @@ pub(in crate::dev) struct Session {
     #[serde(rename = "ServiceChecks")]
     pub service_checks: Option<Vec<ServiceCheck>>,
     /// As before 1.7: checks, beside the two others.
-    #[serde(rename = "Checks", default, skip_serializing_if = "is_default")]
+    #[serde(rename = "Checks", default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<String>,
     #[serde(rename = "CreateIndex")]
     pub create_index: u64,
@@ -49,11 +49,6 @@ impl Session {
         let of_services = self.service_checks.iter().flatten().map(|check| &check.id);
         self.checks.iter().chain(self.node_checks.iter().flatten()).chain(of_services)
     }
-}
-
-/// What everybody has is not shown.
-fn is_default(checks: &[String]) -> bool {
-    checks.iter().all(|check| check == "serfHealth")
 }
 
 /// A check of a service that a session depends on.
