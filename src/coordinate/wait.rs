@@ -118,6 +118,16 @@ impl<'a> Limits<'a> {
         if error.may_pass() && self.rest(PAUSE)? { Ok(()) } else { Err(error) }
     }
 
+    /// Does `work` until it fails with nothing that may pass, or the wait is over.
+    pub fn outlasting<T>(&self, mut work: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+        loop {
+            match work() {
+                Ok(done) => return Ok(done),
+                Err(error) => self.outlast(error)?,
+            }
+        }
+    }
+
     /// Rests for up to `pause`, with jitter. False where the wait is over.
     pub fn rest(&self, pause: Duration) -> Result<bool, Error> {
         let until = Instant::now() + pause.mul_f64(0.5 + fastrand::f64() / 2.0);

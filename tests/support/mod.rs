@@ -5,6 +5,7 @@ pub mod agent;
 pub mod kill;
 pub mod lab;
 pub mod proxy;
+pub mod recipe;
 pub mod run;
 pub mod tls;
 
