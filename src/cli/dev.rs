@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::error::CliError;
-use crate::dev::{Faults, Options, Server};
+use crate::dev::{AclDefault, Faults, Options, Server};
 
 /// Run an agent in memory that speaks Consul's HTTP API, to try things without Consul
 #[derive(Debug, Args)]
@@ -28,13 +28,20 @@ pub(super) struct Arguments {
     /// What goes wrong on purpose, such as latency=200ms@10%,500=5%,reset=1%,leaderless=3s@30s
     #[arg(long, value_name = "FAULTS", default_value = "", hide_default_value = true)]
     fault: Faults,
+    /// Ask for ACL tokens; what no rule is about is allowed, or denied
+    #[arg(long, value_name = "POLICY", value_parser = ["allow", "deny"])]
+    acl_default: Option<String>,
+    /// The secret of the ACL token that may do everything
+    #[arg(long, value_name = "UUID", requires = "acl_default")]
+    acl_token: Option<String>,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), CliError> {
-    let Arguments { listen, node, datacenter, file, fault: faults } = arguments;
+    let Arguments { listen, node, datacenter, file, fault: faults, acl_default, acl_token } = arguments;
+    let acl_default = acl_default.map(|policy| if policy == "allow" { AclDefault::Allow } else { AclDefault::Deny });
     let unheard = |source| CliError::Io { what: "cannot wait for signals".to_owned(), source };
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(unheard)?;
-    let server = Server::start(Options { listen, node, datacenter, file, faults })?;
+    let server = Server::start(Options { listen, node, datacenter, file, faults, acl_default, acl_token })?;
     if !listen.ip().is_loopback() {
         eprintln!("warning: others can reach {}: nothing but ACL tokens keeps them from writing", server.address());
     }

@@ -18,4 +18,4 @@ mod state;
 
 pub use fault::{Faults, ParseFaultError};
 pub use file::FileError;
-pub use server::{Options, Server, StartError};
+pub use server::{AclDefault, Options, Server, StartError};

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
 use hyper::Request;
@@ -44,6 +44,20 @@ pub struct Options {
     pub file: Option<PathBuf>,
     /// What goes wrong on purpose.
     pub faults: Faults,
+    /// What no ACL rule is about is allowed, or is denied; `None`: there are no ACLs.
+    pub acl_default: Option<AclDefault>,
+    /// The secret of the token that may do everything, where there are ACLs. Without one, `/v1/acl/bootstrap` makes it.
+    pub acl_token: Option<String>,
+}
+
+/// What holds where no ACL rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AclDefault {
+    /// It is allowed.
+    Allow,
+    /// It is denied.
+    Deny,
 }
 
 /// Why an agent does not start.
@@ -72,6 +86,8 @@ impl Default for Options {
             datacenter: "dc1".to_owned(),
             file: None,
             faults: Faults::default(),
+            acl_default: None,
+            acl_token: None,
         }
     }
 }
@@ -92,7 +108,7 @@ impl Server {
     /// # Errors
     /// The address is taken, or not of this machine; or the state file is not to be relied on.
     pub fn start(options: Options) -> Result<Self, StartError> {
-        let Options { listen, node, datacenter, file, faults } = options;
+        let Options { listen, node, datacenter, file, faults, acl_default, acl_token } = options;
         let failed = |source| StartError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
@@ -100,6 +116,10 @@ impl Server {
         let identity =
             Identity { datacenter, node, node_id: uuid(), address: address.ip().to_string(), port: address.port() };
         let mut state = State::new(identity);
+        if let Some(default) = acl_default {
+            let created = humantime::format_rfc3339_nanos(SystemTime::now()).to_string();
+            state.enable_acls(default == AclDefault::Allow, acl_token.as_deref(), &created);
+        }
         if let Some(file) = &file {
             file::load(file, &mut state)?;
         }

@@ -12,7 +12,7 @@ use super::decode::{self, Fields};
 use super::health::go_bool;
 use super::read::{addresses, decode_fault, left_out, service_fields};
 use super::reply::{Answer, Refusal, Reply};
-use crate::dev::state::{Service, ServiceAddress, State};
+use crate::dev::state::{Resource, Service, ServiceAddress, State};
 
 const VERSION: &str = "1.8.7";
 
@@ -21,7 +21,8 @@ pub(super) fn done() -> Answer {
     Ok(Reply::empty(StatusCode::OK))
 }
 
-pub(super) fn myself(state: &State, _: &Call) -> Answer {
+pub(super) fn myself(state: &State, call: &Call) -> Answer {
+    call.must_read(Resource::Agent, &state.identity.node)?;
     let identity = &state.identity;
     let index = state.index().to_string();
     let (checks, services) = (state.local.checks().count(), state.local.services().count());
@@ -36,8 +37,8 @@ pub(super) fn myself(state: &State, _: &Call) -> Answer {
         },
         "DebugConfig": {
             "ACLDatacenter": identity.datacenter,
-            "ACLDefaultPolicy": "allow",
-            "ACLsEnabled": false,
+            "ACLDefaultPolicy": if state.acls.allows() { "allow" } else { "deny" },
+            "ACLsEnabled": state.acls.enabled(),
             "BindAddr": identity.address,
             "Datacenter": identity.datacenter,
             "DevMode": true,
@@ -58,7 +59,7 @@ pub(super) fn myself(state: &State, _: &Call) -> Answer {
             },
             "build": {"prerelease": "", "revision": "", "version": VERSION},
             "consul": {
-                "acl": "disabled",
+                "acl": if state.acls.enabled() { "enabled" } else { "disabled" },
                 "bootstrap": "false",
                 "known_datacenters": "1",
                 "leader": "true",
@@ -89,7 +90,7 @@ fn member(state: &State, wan: bool) -> Value {
         "Addr": identity.address,
         "Port": identity.port,
         "Tags": {
-            "acls": "0",
+            "acls": if state.acls.enabled() { "1" } else { "0" },
             "build": format!("{VERSION}:"),
             "dc": identity.datacenter,
             "ft_fs": "1",
@@ -113,10 +114,13 @@ fn member(state: &State, wan: bool) -> Value {
 }
 
 pub(super) fn members(state: &State, call: &Call) -> Answer {
-    Ok(Reply::json(&[member(state, !call.text("wan").is_empty())]))
+    let visible = call.reads(Resource::Node, &state.identity.node)?;
+    let members: Vec<Value> = visible.then(|| member(state, !call.text("wan").is_empty())).into_iter().collect();
+    Ok(Reply::json(&members))
 }
 
 pub(super) fn metrics(state: &State, call: &Call) -> Answer {
+    call.must_read(Resource::Agent, &state.identity.node)?;
     if call.text("format") == "prometheus" {
         let text = "Prometheus is not enabled since its retention time is not positive";
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
@@ -136,7 +140,13 @@ pub(super) fn metrics(state: &State, call: &Call) -> Answer {
     })))
 }
 
-pub(super) fn reload(state: &mut State, _: &Call) -> Answer {
+/// The agent's own tokens are left out.
+pub(super) fn set_token(state: &mut State, call: &Call) -> Answer {
+    if state.acls.enabled() { Err(Refusal::missing(&call.path)) } else { Err(Refusal::no_acls()) }
+}
+
+pub(super) fn reload(state: &mut State, call: &Call) -> Answer {
+    call.must_write(Resource::Agent, &state.identity.node)?;
     state.reload();
     done()
 }
@@ -151,6 +161,7 @@ fn enable(call: &Call) -> Result<bool, Refusal> {
 
 pub(super) fn maintenance(state: &mut State, call: &Call) -> Answer {
     let enable = enable(call)?;
+    call.must_write(Resource::Node, &state.identity.node)?;
     state.maintain(None, enable, call.text("reason"));
     done()
 }
@@ -161,11 +172,26 @@ pub(super) fn service_maintenance(state: &mut State, call: &Call) -> Answer {
         return Err(Refusal::bad("Missing service ID"));
     }
     let enable = enable(call)?;
+    admit_service(state, call, id)?;
     if state.local.service(id).is_none() {
         return Err(Refusal::new(StatusCode::NOT_FOUND, format!("No service registered with ID {id:?}")));
     }
     state.maintain(Some(id), enable, call.text("reason"));
     done()
+}
+
+/// Refuses what may not write a service of this name.
+pub(super) fn must_write_service(call: &Call, name: &str) -> Result<(), Refusal> {
+    if call.rights()?.write(Resource::Service, name) { Ok(()) } else { Err(Refusal::lacks("service:write", name)) }
+}
+
+/// Refuses what may not write this service of the agent.
+fn admit_service(state: &State, call: &Call, id: &str) -> Result<(), Refusal> {
+    if call.rights()?.unlimited {
+        return Ok(());
+    }
+    let unknown = || Refusal::error(&format!("Unknown service {{{id:?} {{}}}}"));
+    must_write_service(call, &state.local.service(id).ok_or_else(unknown)?.name)
 }
 
 /// A service as the agent tells of it.
@@ -190,17 +216,22 @@ pub(super) fn view(service: &Service) -> Map<String, Value> {
 
 pub(super) fn services(state: &State, call: &Call) -> Answer {
     no_filter(call)?;
-    let all: Map<String, Value> =
-        state.local.services().map(|service| (service.id.clone(), Value::Object(view(service)))).collect();
+    let rights = call.rights()?;
+    let visible = state.local.services().filter(|service| rights.read(Resource::Service, &service.name));
+    let all: Map<String, Value> = visible.map(|service| (service.id.clone(), Value::Object(view(service)))).collect();
     Ok(Reply::json(&all))
 }
 
 /// One service, with a digest of what it is. It is not waited for (`?hash=`).
 pub(super) fn service(state: &State, call: &Call) -> Answer {
     let id = call.rest("/v1/agent/service/");
+    let rights = call.rights()?;
     let Some(service) = state.local.service(id) else {
         return Err(Refusal::new(StatusCode::NOT_FOUND, format!("unknown service ID: {id}")));
     };
+    if !rights.read(Resource::Service, &service.name) {
+        return Err(Refusal::denied());
+    }
     let mut view = view(service);
     let digest = ring::digest::digest(&ring::digest::SHA256, json!(view).to_string().as_bytes());
     let hash: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -240,6 +271,10 @@ pub(super) fn register(state: &mut State, call: &Call) -> Answer {
         service.id.clone_from(&service.name);
     }
     let checks = agent_check::of_service(&service, checks)?;
+    must_write_service(call, &service.name)?;
+    if let Some(there) = state.local.service(&service.id) {
+        must_write_service(call, &there.name)?;
+    }
     tag_addresses(&mut service);
     let replace = matches!(call.get("replace-existing-checks"), Some("" | "true"));
     state.register_local_service(service, checks, replace);
@@ -312,6 +347,7 @@ pub(super) fn deregister(state: &mut State, call: &Call) -> Answer {
     match call.rest("/v1/agent/service/deregister/") {
         "" => Err(Refusal::error("ServiceID missing")),
         id => {
+            admit_service(state, call, id)?;
             state.deregister_local_service(id);
             done()
         }

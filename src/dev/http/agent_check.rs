@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::agent::done;
+use super::agent::{done, must_write_service};
 use super::call::Call;
 use super::catalog::no_filter;
 use super::decode::{self, Fields};
 use super::read::{decode_fault, duration};
 use super::reply::{Answer, Refusal, Reply};
-use crate::dev::state::{CRITICAL, CheckRequest, PASSING, Probe, Service, State, WARNING};
+use crate::dev::state::{CRITICAL, CheckRequest, PASSING, Probe, Resource, Service, State, WARNING};
 
 /// A check as somebody writes it.
 #[derive(Clone, Debug, Default)]
@@ -183,8 +183,12 @@ pub(super) fn of_service(service: &Service, checks: Vec<Definition>) -> Result<V
 
 pub(super) fn list(state: &State, call: &Call) -> Answer {
     no_filter(call)?;
-    let all: Map<String, Value> =
-        state.local.checks().map(|check| (check.id.clone(), serde_json::json!(check))).collect();
+    let rights = call.rights()?;
+    let visible = state.local.checks().filter(|check| match check.service_name.as_str() {
+        "" => rights.read(Resource::Node, &check.node),
+        name => rights.read(Resource::Service, name),
+    });
+    let all: Map<String, Value> = visible.map(|check| (check.id.clone(), serde_json::json!(check))).collect();
     Ok(Reply::json(&all))
 }
 
@@ -214,6 +218,14 @@ pub(super) fn register(state: &mut State, call: &Call) -> Answer {
     if check.id.is_empty() {
         check.id.clone_from(&check.name);
     }
+    match state.local.service(&check.service_id) {
+        Some(service) => must_write_service(call, &service.name)?,
+        None if check.service_id.is_empty() => must_write_node(state, call)?,
+        None => drop(call.rights()?),
+    }
+    if state.local.check(&check.id).is_some() {
+        admit(state, call, &check.id)?;
+    }
     state.register_local_check(check.request("Bad check status")?)?;
     done()
 }
@@ -225,10 +237,28 @@ const STRUCT: &str = "struct { Interval interface {}; Timeout interface {}; TTL 
                       \"json:\\\"docker_container_id\\\"\"; TLSSkipVerifySnake bool \"json:\\\"tls_skip_verify\\\"\"; \
                       ServiceIDSnake string \"json:\\\"service_id\\\"\"; *structs.Alias }";
 
+fn must_write_node(state: &State, call: &Call) -> Result<(), Refusal> {
+    let node = &state.identity.node;
+    if call.rights()?.write(Resource::Node, node) { Ok(()) } else { Err(Refusal::lacks("node:write", node)) }
+}
+
+/// Refuses what may not write this check of the agent.
+fn admit(state: &State, call: &Call, id: &str) -> Result<(), Refusal> {
+    if call.rights()?.unlimited {
+        return Ok(());
+    }
+    let unknown = || Refusal::error(&format!("Unknown check {id:?}"));
+    match state.local.check(id).ok_or_else(unknown)?.service_name.as_str() {
+        "" => must_write_node(state, call),
+        name => must_write_service(call, name),
+    }
+}
+
 pub(super) fn deregister(state: &mut State, call: &Call) -> Answer {
     match call.rest("/v1/agent/check/deregister/") {
         "" => Err(Refusal::error("CheckID missing")),
         id => {
+            admit(state, call, id)?;
             state.deregister_local_check(id);
             done()
         }
@@ -248,7 +278,9 @@ pub(super) fn fail(state: &mut State, call: &Call) -> Answer {
 }
 
 fn tell(state: &mut State, call: &Call, prefix: &str, status: &str) -> Answer {
-    state.tell_check(call.rest(prefix), status, call.text("note"))?;
+    let id = call.rest(prefix);
+    admit(state, call, id)?;
+    state.tell_check(id, status, call.text("note"))?;
     done()
 }
 
@@ -262,6 +294,8 @@ pub(super) fn update(state: &mut State, call: &Call) -> Answer {
     if !matches!(status.as_str(), PASSING | WARNING | CRITICAL) {
         return Err(Refusal::bad(format!("Invalid check status: '{status}'")));
     }
-    state.tell_check(call.rest("/v1/agent/check/update/"), &status, &output)?;
+    let id = call.rest("/v1/agent/check/update/");
+    admit(state, call, id)?;
+    state.tell_check(id, &status, &output)?;
     done()
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::agent::view;
 use super::call::Call;
 use super::reply::{Answer, Refusal, Reply};
-use crate::dev::state::{Check, Service, State, worst};
+use crate::dev::state::{Check, Resource, Service, State, worst};
 
 const REASON: HeaderName = HeaderName::from_static("x-consul-reason");
 
@@ -16,7 +16,9 @@ pub(super) fn by_id(state: &State, call: &Call) -> Answer {
     if id.is_empty() {
         return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "Bad request: Missing serviceID"));
     }
+    let rights = call.rights()?;
     match state.local.service(id) {
+        Some(service) if !rights.read(Resource::Service, &service.name) => Err(Refusal::denied()),
         Some(service) => Ok(answer(call, worst(state.local.health_of(id)), &of(state, service))),
         None => {
             let none = json!({"AggregatedStatus": "critical", "Service": null, "Checks": null});
@@ -31,6 +33,7 @@ pub(super) fn by_name(state: &State, call: &Call) -> Answer {
     if name.is_empty() {
         return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "Bad request: Missing service Name"));
     }
+    call.must_read(Resource::Service, name)?;
     let named: Vec<&Service> = state.local.services().filter(|service| service.name == name).collect();
     if named.is_empty() {
         return Ok(unknown(call, &format!("ServiceName {name} Not Found"), &json!([])));

@@ -1,13 +1,15 @@
 //! A request, as far as the agent looks at it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::Method;
 use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use super::reply::Refusal;
+use crate::dev::state::{Fault, Resource, Rights};
 use crate::duration::ConsulDuration;
 
 /// The longest that a blocking query waits, and what it waits where it does not say.
@@ -26,6 +28,8 @@ pub(in crate::dev) struct Call {
     /// Its body. Consul overlooks one without a length where JSON is expected.
     pub body: Bytes,
     pub has_length: bool,
+    /// What it may do, once somebody has looked.
+    pub rights: Result<Arc<Rights>, Fault>,
 }
 
 /// What a blocking query waits for: an index above this one, for so long.
@@ -49,9 +53,33 @@ impl Call {
         let bearer = || header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let token = header("x-consul-token").or_else(bearer).map(ToOwned::to_owned);
         let has_length = header("content-length").is_some();
-        let mut call = Self { method: parts.method.clone(), path, query, token, body, has_length };
+        let rights = Ok(Arc::new(Rights::all()));
+        let mut call = Self { method: parts.method.clone(), path, query, token, body, has_length, rights };
         call.token = call.get("token").map(ToOwned::to_owned).or(call.token).filter(|token| !token.is_empty());
         call
+    }
+
+    /// What it may do; a refusal where its token is unknown.
+    pub fn rights(&self) -> Result<&Rights, Refusal> {
+        const AGENTS_OWN: [&str; 3] = ["/v1/kv/", "/v1/agent/", "/v1/event/"];
+        let by_server = !AGENTS_OWN.iter().any(|prefix| self.path.starts_with(prefix));
+        let refusal = |Fault(text): &Fault| Refusal { by_server, ..Refusal::new(StatusCode::FORBIDDEN, text) };
+        self.rights.as_deref().map_err(refusal)
+    }
+
+    /// Whether it may read this; a refusal where its token is unknown.
+    pub fn reads(&self, resource: Resource, name: &str) -> Result<bool, Refusal> {
+        Ok(self.rights()?.read(resource, name))
+    }
+
+    /// Refuses what may not write this.
+    pub fn must_write(&self, resource: Resource, name: &str) -> Result<(), Refusal> {
+        if self.rights()?.write(resource, name) { Ok(()) } else { Err(Refusal::denied()) }
+    }
+
+    /// Refuses what may not read this.
+    pub fn must_read(&self, resource: Resource, name: &str) -> Result<(), Refusal> {
+        if self.rights()?.read(resource, name) { Ok(()) } else { Err(Refusal::denied()) }
     }
 
     /// A parameter's value: the first one.

@@ -76,6 +76,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The names that are there, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &'a String> + use<'a> {
+        self.map.keys()
+    }
+
     /// Whether it is there, be it null.
     pub fn has(&self, name: &str) -> bool {
         self.map.keys().any(|other| other.eq_ignore_ascii_case(name))

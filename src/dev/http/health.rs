@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::call::Call;
-use super::catalog::{has_meta, has_tags, named, nearest_first, no_filter};
+use super::catalog::{has_meta, has_tags, named, nearest_first, no_filter, sees};
 use super::reply::{Answer, Refusal, Reply};
 use super::views;
 use crate::dev::state::{Check, PASSING, State, Table};
@@ -12,7 +12,9 @@ use crate::dev::state::{Check, PASSING, State, Table};
 fn checks<'a>(state: &State, call: &Call, checks: impl Iterator<Item = &'a Check>) -> Answer {
     no_filter(call)?;
     let on_such = |check: &&Check| state.catalog.node(&check.node).is_some_and(|node| has_meta(call, node));
-    let mut found: Vec<&Check> = checks.filter(on_such).collect();
+    let rights = call.rights()?;
+    let visible = |check: &&Check| sees(rights, &check.node, &check.service_name);
+    let mut found: Vec<&Check> = checks.filter(on_such).filter(visible).collect();
     nearest_first(state, call, &mut found, |check| &check.node);
     Ok(Reply::json(&found).at(state.tables.last(&[Table::Checks])))
 }
@@ -42,7 +44,10 @@ pub(super) fn service(state: &State, call: &Call) -> Answer {
     };
     no_filter(call)?;
     let mut instances = state.catalog.instances(name);
-    instances.retain(|(node, service)| has_meta(call, node) && has_tags(call, &service.tags));
+    let rights = call.rights()?;
+    instances.retain(|(node, service)| {
+        has_meta(call, node) && has_tags(call, &service.tags) && sees(rights, &node.node, &service.name)
+    });
     if passing {
         instances.retain(|(_, service)| state.catalog.health_of(service).iter().all(|check| check.status == PASSING));
     }

@@ -1,5 +1,6 @@
 //! Consul's HTTP API: from a request to its answer.
 
+mod acl;
 mod agent;
 mod agent_check;
 mod agent_health;
@@ -7,6 +8,7 @@ mod call;
 mod catalog;
 mod control;
 mod decode;
+mod event;
 mod health;
 mod kv;
 mod path;
@@ -110,7 +112,8 @@ async fn answer(agent: &Agent, request: Request) -> Answer {
         return reply;
     }
     let body = read_body(parts.uri.path(), parts.headers.get(header::CONTENT_LENGTH), body).await?;
-    let call = Call::new(&parts, body);
+    let mut call = Call::new(&parts, body);
+    call.rights = agent.with(|state| state.acls.rights(call.token.as_deref()));
     if !call.path.chars().all(path::prints) {
         return Ok(Reply::empty(StatusCode::BAD_REQUEST));
     }
@@ -191,7 +194,10 @@ async fn block(agent: &Agent, call: &Call, wait: Option<Wait>, read: routes::Rea
             read(state, call)
         });
         let answer = answer.or_else(told_by_server)?;
-        let known = wait.filter(|wait| answer.index.is_some_and(|index| index <= wait.index));
+        let known = wait.filter(|wait| {
+            let old = |index| if answer.unordered { index == wait.index } else { index <= wait.index };
+            answer.index.is_some_and(old)
+        });
         let Some(Wait { time, .. }) = known else { return Ok(answer) };
         let left = time.saturating_sub(agent.now().saturating_sub(start));
         if left.is_zero() {

@@ -21,6 +21,8 @@ pub(in crate::dev) struct Reply {
     pub body: Bytes,
     /// The index of what was read: a blocking query waits for a higher one.
     pub index: Option<u64>,
+    /// The index is of no order: any other one is newer.
+    pub unordered: bool,
 }
 
 /// A refusal: its status and its text.
@@ -37,7 +39,7 @@ pub(in crate::dev) struct Refusal {
 impl Reply {
     pub fn new(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Self {
         let headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static(kind))];
-        Self { status, headers, body: body.into(), index: None }
+        Self { status, headers, body: body.into(), index: None, unordered: false }
     }
 
     /// 200 with JSON.
@@ -54,7 +56,7 @@ impl Reply {
 
     /// A status without a body.
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, headers: Vec::new(), body: Bytes::new(), index: None }
+        Self { status, headers: Vec::new(), body: Bytes::new(), index: None, unordered: false }
     }
 
     pub fn with(mut self, name: HeaderName, value: &str) -> Self {
@@ -105,6 +107,21 @@ impl Refusal {
     /// 403.
     pub fn denied() -> Self {
         Self::new(StatusCode::FORBIDDEN, "Permission denied")
+    }
+
+    /// 401: there are no ACLs.
+    pub fn no_acls() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "ACL support disabled")
+    }
+
+    /// 403, of which the server tells.
+    pub fn denied_by_server() -> Self {
+        Self { by_server: true, ..Self::denied() }
+    }
+
+    /// 403, with what is missing.
+    pub fn lacks(what: &str, name: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, format!("Permission denied: Missing {what} on {name}"))
     }
 
     /// 501: what this agent leaves out.

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 
 use super::call::Call;
 use super::reply::{Answer, Refusal, Reply};
-use super::{agent, agent_check, agent_health, catalog, control, health, kv, session, status, txn};
+use super::{acl, agent, agent_check, agent_health, catalog, control, event, health, kv, session, status, txn};
 use crate::dev::agent::Agent;
 use crate::dev::state::State;
 
@@ -55,6 +55,7 @@ static ROUTES: &[Route] = &[
     Route { path: "/v1/agent/self", methods: &[("GET", Reads(agent::myself))] },
     Route { path: "/v1/agent/members", methods: &[("GET", Reads(agent::members))] },
     Route { path: "/v1/agent/metrics", methods: &[("GET", Reads(agent::metrics))] },
+    Route { path: "/v1/agent/token/", methods: &[("PUT", Writes(agent::set_token))] },
     Route { path: "/v1/agent/reload", methods: &[("PUT", Writes(agent::reload))] },
     Route { path: "/v1/agent/maintenance", methods: &[("PUT", Writes(agent::maintenance))] },
     Route { path: "/v1/agent/services", methods: &[("GET", Reads(agent::services))] },
@@ -71,6 +72,31 @@ static ROUTES: &[Route] = &[
     Route { path: "/v1/agent/check/warn/", methods: &[("PUT", Writes(agent_check::warn))] },
     Route { path: "/v1/agent/check/fail/", methods: &[("PUT", Writes(agent_check::fail))] },
     Route { path: "/v1/agent/check/update/", methods: &[("PUT", Writes(agent_check::update))] },
+    Route { path: "/v1/acl/bootstrap", methods: &[("PUT", Writes(acl::bootstrap))] },
+    Route { path: "/v1/acl/tokens", methods: &[("GET", Reads(acl::tokens))] },
+    Route { path: "/v1/acl/token", methods: &[("PUT", Writes(acl::create_token))] },
+    Route { path: "/v1/acl/token/self", methods: &[("GET", Reads(acl::own_token))] },
+    Route {
+        path: "/v1/acl/token/",
+        methods: &[
+            ("DELETE", Writes(acl::delete_token)),
+            ("GET", Reads(acl::token)),
+            ("PUT", Writes(acl::update_token)),
+        ],
+    },
+    Route { path: "/v1/acl/policies", methods: &[("GET", Reads(acl::policies))] },
+    Route { path: "/v1/acl/policy", methods: &[("PUT", Writes(acl::create_policy))] },
+    Route { path: "/v1/acl/policy/name/", methods: &[("GET", Reads(acl::policy_named))] },
+    Route {
+        path: "/v1/acl/policy/",
+        methods: &[
+            ("DELETE", Writes(acl::delete_policy)),
+            ("GET", Reads(acl::policy)),
+            ("PUT", Writes(acl::update_policy)),
+        ],
+    },
+    Route { path: "/v1/event/fire/", methods: &[("PUT", Writes(event::fire))] },
+    Route { path: "/v1/event/list", methods: &[("GET", Reads(event::list))] },
     Route { path: "/v1/status/leader", methods: &[("GET", Reads(status::leader))] },
     Route { path: "/v1/status/peers", methods: &[("GET", Reads(status::peers))] },
     Route {
@@ -89,21 +115,31 @@ static ROUTES: &[Route] = &[
 
 /// What Consul has and this agent does not.
 const LEFT_OUT: &[&str] = &[
-    "/v1/acl/",
+    "/v1/acl/auth-method",
+    "/v1/acl/binding-rule",
+    "/v1/acl/clone/",
+    "/v1/acl/create",
+    "/v1/acl/destroy/",
+    "/v1/acl/info/",
+    "/v1/acl/list",
+    "/v1/acl/login",
+    "/v1/acl/logout",
+    "/v1/acl/replication",
+    "/v1/acl/role",
+    "/v1/acl/rules/",
+    "/v1/acl/update",
     "/v1/agent/connect/",
     "/v1/agent/force-leave/",
     "/v1/agent/host",
     "/v1/agent/join/",
     "/v1/agent/leave",
     "/v1/agent/monitor",
-    "/v1/agent/token/",
     "/v1/catalog/connect/",
     "/v1/catalog/gateway-services/",
     "/v1/config",
     "/v1/connect/",
     "/v1/coordinate/",
     "/v1/discovery-chain/",
-    "/v1/event/",
     "/v1/health/connect/",
     "/v1/health/ingress/",
     "/v1/internal/",

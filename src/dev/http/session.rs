@@ -6,8 +6,11 @@ use serde_json::{Map, Value, json};
 use super::call::Call;
 use super::decode::{Fields, kind, parse};
 use super::reply::{Answer, Refusal, Reply};
-use crate::dev::state::{ServiceCheck, Session, SessionRequest, State, go_duration_fault};
+use crate::dev::state::{Resource, ServiceCheck, Session, SessionRequest, State, go_duration_fault};
 use crate::duration::ConsulDuration;
+
+/// The check that a session depends on where nobody says.
+const SERF: &str = "serfHealth";
 
 /// What a session has where nobody says: 15 s.
 const LOCK_DELAY: i64 = 15_000_000_000;
@@ -32,6 +35,7 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
     if request.node.is_empty() {
         return Err(Refusal::error("Must provide Node"));
     }
+    call.must_write(Resource::Session, &request.node)?;
     Ok(Reply::json(&json!({"ID": state.create_session(request)?})))
 }
 
@@ -39,25 +43,39 @@ pub(super) fn create(state: &mut State, call: &Call) -> Answer {
 fn wanted(fields: Fields<'_>, node: &str) -> Result<SessionRequest, String> {
     let service_check =
         |check: Fields<'_>| Ok(ServiceCheck { id: check.text("ID")?, namespace: check.text("Namespace")? });
-    let service_checks = fields.list("ServiceChecks", "structs.ServiceCheck", service_check)?;
-    let node_checks = fields.texts_of("NodeChecks", "[]types.CheckID")?;
-    let checks = fields.texts_of("Checks", "[]types.CheckID")?;
+    let service_checks = || fields.list("ServiceChecks", "structs.ServiceCheck", service_check);
+    let checks = || fields.texts_of("Checks", "[]types.CheckID");
+    // Of several faults, Go names the first one in the text.
+    for name in fields.names() {
+        match name.to_ascii_lowercase().as_str() {
+            "name" => drop(fields.text("Name")?),
+            "node" => drop(fields.text("Node")?),
+            "behavior" => drop(fields.text("Behavior")?),
+            "ttl" => drop(fields.text("TTL")?),
+            "nodechecks" => drop(fields.texts("NodeChecks")?),
+            "checks" => drop(checks()?),
+            "servicechecks" => drop(service_checks()?),
+            _ => {}
+        }
+    }
+    let (node_checks, checks, service_checks) = (fields.texts("NodeChecks")?, checks()?, service_checks()?);
+    // The fix-ups of 1.7 and later: what is given but empty means none, whatever the other one says.
+    let none = |name: &str, checks: &Option<Vec<String>>| fields.has(name) && checks.as_ref().is_none_or(Vec::is_empty);
+    let (node_checks, checks) = match () {
+        () if none("Checks", &checks) => (Some(Vec::new()), None),
+        () if none("NodeChecks", &node_checks) => (node_checks, None),
+        () => (node_checks.or_else(|| Some(vec![SERF.to_owned()])), checks),
+    };
+    // What everybody had before 1.7 says nothing.
+    let checks = checks.filter(|checks| *checks != [SERF]).unwrap_or_default();
     Ok(SessionRequest {
         name: fields.text("Name")?,
         node: if fields.get("Node").is_some() { fields.text("Node")? } else { node.to_owned() },
         lock_delay: lock_delay(fields.get("LockDelay"))?,
         behavior: fields.text("Behavior")?,
         ttl: fields.text("TTL")?,
-        // The fix-ups of 1.7 and later: what is given but empty means none, whatever the other one says.
-        node_checks: match (fields.has("Checks"), fields.has("NodeChecks")) {
-            (false, false) => Some(vec!["serfHealth".to_owned()]),
-            (false, true) => node_checks,
-            (true, false) => Some(checks.unwrap_or_default()),
-            (true, true) => {
-                let none = |checks: &Option<Vec<String>>| checks.as_ref().is_none_or(Vec::is_empty);
-                if none(&checks) || none(&node_checks) { Some(Vec::new()) } else { node_checks }
-            }
-        },
+        checks,
+        node_checks,
         service_checks: fields.get("ServiceChecks").map(|_| service_checks),
     })
 }
@@ -89,13 +107,31 @@ fn named<'a>(call: &'a Call, prefix: &str, what: &str) -> Result<&'a str, Refusa
     }
 }
 
+/// Refuses what may not write sessions of this one's node. Of one that is not there, anybody may know.
+fn admit(state: &State, call: &Call, id: &str) -> Result<(), Refusal> {
+    let rights = call.rights()?;
+    match state.session(id)? {
+        Some(session) if !rights.write(Resource::Session, &session.node) => Err(Refusal::denied()),
+        _ => Ok(()),
+    }
+}
+
+/// Those that may be read.
+fn visible<'a>(call: &Call, sessions: impl Iterator<Item = &'a Session>) -> Result<Vec<&'a Session>, Refusal> {
+    let rights = call.rights()?;
+    Ok(sessions.filter(|session| rights.read(Resource::Session, &session.node)).collect())
+}
+
 pub(super) fn destroy(state: &mut State, call: &Call) -> Answer {
-    state.destroy_session(named(call, "/v1/session/destroy/", "session")?)?;
+    let id = named(call, "/v1/session/destroy/", "session")?;
+    admit(state, call, id)?;
+    state.destroy_session(id)?;
     Ok(Reply::json(&true))
 }
 
 pub(super) fn renew(state: &mut State, call: &Call) -> Answer {
     let id = named(call, "/v1/session/renew/", "session")?;
+    admit(state, call, id)?;
     match state.renew_session(id)? {
         Some(session) => Ok(Reply::json(&[session])),
         None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("Session id '{id}' not found"))),
@@ -104,17 +140,17 @@ pub(super) fn renew(state: &mut State, call: &Call) -> Answer {
 
 pub(super) fn info(state: &State, call: &Call) -> Answer {
     let found = state.session(named(call, "/v1/session/info/", "session")?)?;
-    let found: Vec<&Session> = found.into_iter().collect();
+    let found = visible(call, found.into_iter())?;
     Ok(Reply::json(&found).at(state.sessions_index()))
 }
 
-pub(super) fn list(state: &State, _: &Call) -> Answer {
-    let all: Vec<&Session> = state.sessions.all().collect();
+pub(super) fn list(state: &State, call: &Call) -> Answer {
+    let all = visible(call, state.sessions.all())?;
     Ok(Reply::json(&all).at(state.sessions_index()))
 }
 
 pub(super) fn of_node(state: &State, call: &Call) -> Answer {
     let node = named(call, "/v1/session/node/", "node name")?;
-    let of: Vec<&Session> = state.sessions.all().filter(|session| session.node == node).collect();
+    let of = visible(call, state.sessions.all().filter(|session| session.node == node))?;
     Ok(Reply::json(&of).at(state.sessions_index()))
 }

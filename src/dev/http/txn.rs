@@ -8,7 +8,10 @@ use super::call::Call;
 use super::decode::{Fields, kind, parse};
 use super::reply::{Answer, Refusal, Reply};
 use super::{read, views};
-use crate::dev::state::{CatalogItem, CatalogOperation, KvOperation, Operation, Service, State, TxnFailure, TxnResult};
+use crate::dev::state::{
+    CatalogItem, CatalogOperation, Fault, KvOperation, Operation, Resource, Rights, Service, State, TxnFailure,
+    TxnResult,
+};
 
 /// No transaction has more operations.
 const MOST: usize = 64;
@@ -56,10 +59,14 @@ pub(super) fn apply(state: &mut State, call: &Call) -> Answer {
         known_leader: true,
         consistency_level: "",
     });
+    let rights = call.rights()?;
+    let admit = |state: &State, operation: &Operation| {
+        if admits(state, rights, operation) { Ok(()) } else { Err(Fault::new("Permission denied")) }
+    };
     let reads = meta.is_some();
-    let reply = match state.transact(&operations) {
+    let reply = match state.transact(&operations, admit) {
         Ok(results) => {
-            let results = results.iter().map(view).collect();
+            let results = results.iter().filter(|result| shows(rights, result)).map(view).collect();
             Reply::json(&Outcome { results: Some(results), errors: None, meta })
         }
         Err(errors) => Reply::json_with(StatusCode::CONFLICT, &Outcome { results: None, errors: Some(errors), meta }),
@@ -117,7 +124,7 @@ fn operation(item: &Map<String, Value>) -> Result<Option<Operation>, String> {
         check.kind.clear();
         Ok(CatalogOperation { verb: fields.text("Verb")?, item: CatalogItem::Check(check) })
     })?;
-    Ok(key.or_else(|| node.or(service).or(check).map(Operation::Catalog)))
+    Ok(key.or_else(|| node.or(service).or(check).map(Box::new).map(Operation::Catalog)))
 }
 
 fn key(fields: Fields<'_>) -> Result<KvOperation, String> {
@@ -134,12 +141,48 @@ fn key(fields: Fields<'_>) -> Result<KvOperation, String> {
 
 /// What is left unsaid.
 fn settle(operation: &mut Operation, datacenter: &str) {
-    let Operation::Catalog(CatalogOperation { item, .. }) = operation else { return };
-    match item {
+    let Operation::Catalog(operation) = operation else { return };
+    match &mut operation.item {
         CatalogItem::Node(node) if node.datacenter.is_empty() => datacenter.clone_into(&mut node.datacenter),
         CatalogItem::Service(service) if service.id.is_empty() => service.id.clone_from(&service.name),
         CatalogItem::Check(check) if check.id.is_empty() => check.id.clone_from(&check.name),
         _ => {}
+    }
+}
+
+/// Whether somebody may do this. What is only read is left out of the results instead.
+fn admits(state: &State, rights: &Rights, operation: &Operation) -> bool {
+    if rights.unlimited {
+        return true;
+    }
+    match operation {
+        Operation::Key(KvOperation { verb, key, .. }) => match verb.as_str() {
+            "get" | "get-tree" => true,
+            "check-session" | "check-index" => rights.read(Resource::Key, key),
+            "delete-tree" => rights.write_below(key),
+            _ => rights.write(Resource::Key, key),
+        },
+        Operation::Catalog(operation) if !operation.writes() => true,
+        Operation::Catalog(operation) => match &operation.item {
+            CatalogItem::Node(node) => rights.write(Resource::Node, &node.node),
+            CatalogItem::Service(service) => rights.write(Resource::Service, &service.name),
+            CatalogItem::Check(check) if check.service_id.is_empty() => rights.write(Resource::Node, &check.node),
+            CatalogItem::Check(check) => {
+                let there = state.catalog.service(&check.node, &check.service_id);
+                let name = there.map_or(check.service_name.as_str(), |service| service.name.as_str());
+                rights.write(Resource::Service, name)
+            }
+        },
+    }
+}
+
+fn shows(rights: &Rights, result: &TxnResult) -> bool {
+    match result {
+        TxnResult::Key(entry) => rights.read(Resource::Key, &entry.key),
+        TxnResult::Node(node) => rights.read(Resource::Node, &node.node),
+        TxnResult::Service(service) => rights.read(Resource::Service, &service.name),
+        TxnResult::Check(check) if check.service_name.is_empty() => rights.read(Resource::Node, &check.node),
+        TxnResult::Check(check) => rights.read(Resource::Service, &check.service_name),
     }
 }
 

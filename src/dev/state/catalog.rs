@@ -295,12 +295,20 @@ impl State {
         })
     }
 
+    /// Whether the node itself would be changed.
+    pub fn changes_node(&self, registration: &Registration) -> bool {
+        self.would_change(&registration.node, registration.skip_node)
+    }
+
+    fn would_change(&self, node: &Node, skip: bool) -> bool {
+        self.catalog.node(&node.node).is_none_or(|there| !skip && !is_same(there, node))
+    }
+
     /// Registers a node, and what is on it; what is there already as it is to be is left alone.
     pub(super) fn register(&mut self, index: u64, registration: Registration) -> Result<(), Fault> {
         let Registration { node, skip_node, service, checks } = registration;
         let name = node.node.clone();
-        let at = self.catalog.node(&name);
-        if at.is_none_or(|there| !skip_node && !is_same(there, &node)) {
+        if self.would_change(&node, skip_node) {
             self.put_node(index, node).map_err(|Fault(text)| Fault(format!("failed inserting node: {text}")))?;
         }
         if let Some(service) = service {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catalog, Check, Entry, Fault, LocalCheck, Node, Service, Session, State, Tables};
+use super::{Catalog, Check, Entry, Fault, KeptAcls, LocalCheck, Node, Service, Session, State, Tables};
 
 /// What is kept. Times are not: a process that is started anew has another clock.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -18,6 +18,8 @@ pub(in crate::dev) struct Kept {
     sessions: Vec<Session>,
     catalog: KeptCatalog,
     local: KeptLocal,
+    #[serde(default)]
+    acls: KeptAcls,
 }
 
 /// What is kept of the catalog.
@@ -50,12 +52,13 @@ impl State {
             sessions: self.sessions.all().cloned().collect(),
             catalog: self.catalog.keep(),
             local: self.local.keep(),
+            acls: self.acls.keep(),
         }
     }
 
     /// Takes up what was kept, in a state that is new. TTLs begin anew, as with a new leader.
     pub fn restore(&mut self, kept: Kept) -> Result<(), Fault> {
-        let Kept { datacenter, node, index, tables, keys, tombstones, sessions, catalog, local } = kept;
+        let Kept { datacenter, node, index, tables, keys, tombstones, sessions, catalog, local, acls } = kept;
         let here = &self.identity;
         if (&datacenter, &node) != (&here.datacenter, &here.node) {
             return Err(Fault(format!(
@@ -69,6 +72,6 @@ impl State {
         self.keys.restore(keys, tombstones);
         sessions.into_iter().try_for_each(|session| self.restore_session(session))?;
         self.restore_local(local);
-        Ok(())
+        self.acls.restore(acls)
     }
 }

@@ -522,6 +522,7 @@ mod tests {
             ttl: String::new(),
             node_checks: Some(vec!["c".to_owned()]),
             service_checks: None,
+            checks: Vec::new(),
         };
         let id = state.create_session(request).expect("it is created");
         state.advance(9 * SECOND);

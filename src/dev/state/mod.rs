@@ -1,7 +1,10 @@
 //! What the agent knows: the tables of a Consul server, and the rules that change them. Pure: time is passed in, and
 //! nobody is told; [`Agent`](super::agent::Agent) does that.
 
+mod acl;
+mod acl_rules;
 mod catalog;
+mod event;
 mod keep;
 mod kv;
 mod local;
@@ -15,9 +18,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub(super) use acl::{Acls, KeptAcls, Policy, PolicyLink, Rights, Token, digest};
+pub(super) use acl_rules::{Access, Resource};
 pub(super) use catalog::{
     CRITICAL, Catalog, Check, Node, PASSING, Registration, Service, ServiceAddress, WARNING, Weights, node_id_fault,
 };
+pub(super) use event::{Event, Events};
 pub(super) use keep::Kept;
 pub(super) use kv::{Entry, Keys, Write};
 pub(super) use local::{CheckRequest, Local, LocalCheck, Probe, worst};
@@ -58,6 +64,8 @@ pub(super) struct State {
     pub sessions: Sessions,
     pub catalog: Catalog,
     pub local: Local,
+    pub acls: Acls,
+    pub events: Events,
 }
 
 /// What happens by itself once its time has come.
@@ -97,6 +105,8 @@ impl State {
             sessions: Sessions::default(),
             catalog: Catalog::default(),
             local: Local::default(),
+            acls: Acls::default(),
+            events: Events::default(),
         };
         // As a server that has just elected itself: its own entries come first.
         state.register_itself();

@@ -34,6 +34,9 @@ pub(in crate::dev) struct Session {
     pub node_checks: Option<Vec<String>>,
     #[serde(rename = "ServiceChecks")]
     pub service_checks: Option<Vec<ServiceCheck>>,
+    /// As before 1.7: checks, beside the two others.
+    #[serde(rename = "Checks", default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<String>,
     #[serde(rename = "CreateIndex")]
     pub create_index: u64,
     #[serde(rename = "ModifyIndex")]
@@ -43,16 +46,9 @@ pub(in crate::dev) struct Session {
 impl Session {
     /// The ids of the checks that it depends on.
     pub fn checks(&self) -> impl Iterator<Item = &String> {
-        all_checks(self.node_checks.as_ref(), self.service_checks.as_ref())
+        let of_services = self.service_checks.iter().flatten().map(|check| &check.id);
+        self.checks.iter().chain(self.node_checks.iter().flatten()).chain(of_services)
     }
-}
-
-fn all_checks<'a>(
-    of_node: Option<&'a Vec<String>>,
-    of_services: Option<&'a Vec<ServiceCheck>>,
-) -> impl Iterator<Item = &'a String> {
-    let of_services = of_services.into_iter().flatten().map(|check| &check.id);
-    of_node.into_iter().flatten().chain(of_services)
 }
 
 /// A check of a service that a session depends on.
@@ -74,6 +70,7 @@ pub(in crate::dev) struct SessionRequest {
     pub ttl: String,
     pub node_checks: Option<Vec<String>>,
     pub service_checks: Option<Vec<ServiceCheck>>,
+    pub checks: Vec<String>,
 }
 
 /// All sessions.
@@ -110,7 +107,7 @@ impl State {
 
     /// Creates a session, and gives its id.
     pub fn create_session(&mut self, request: SessionRequest) -> Result<String, Fault> {
-        let SessionRequest { name, node, lock_delay, mut behavior, ttl, node_checks, service_checks } = request;
+        let SessionRequest { name, node, lock_delay, mut behavior, ttl, node_checks, service_checks, checks } = request;
         if behavior.is_empty() {
             "release".clone_into(&mut behavior);
         }
@@ -118,11 +115,8 @@ impl State {
             return Err(Fault(format!("Invalid Behavior setting '{behavior}'")));
         }
         let lives = lifetime(&ttl)?;
-        let checks: Vec<&String> = all_checks(node_checks.as_ref(), service_checks.as_ref()).collect();
-        self.check_dependencies(&node, &checks)?;
         let id = uuid();
-        let index = self.next_index();
-        self.keep_alive(&id, lives);
+        let index = self.index() + 1;
         let session = Session {
             id: id.clone(),
             name,
@@ -132,20 +126,25 @@ impl State {
             ttl,
             node_checks,
             service_checks,
+            checks,
             create_index: index,
             modify_index: index,
         };
+        self.check_dependencies(&session)?;
+        self.index = index;
+        self.keep_alive(&id, lives);
         self.sessions.sessions.insert(id.clone(), session);
         self.tables.touch(Table::Sessions, index);
         Ok(id)
     }
 
     /// Makes sure that the node is there, and the checks, none of which is critical.
-    fn check_dependencies(&self, node: &str, checks: &[&String]) -> Result<(), Fault> {
+    fn check_dependencies(&self, session: &Session) -> Result<(), Fault> {
+        let node = &session.node;
         if self.catalog.node(node).is_none() {
             return Err(Fault::new("Missing node registration"));
         }
-        for id in checks {
+        for id in session.checks() {
             match self.catalog.check(node, id) {
                 None => return Err(Fault(format!("Missing check '{id}' registration"))),
                 Some(check) if check.status == CRITICAL => {

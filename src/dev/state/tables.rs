@@ -13,6 +13,8 @@ pub(in crate::dev) enum Table {
     Nodes,
     Services,
     Checks,
+    Tokens,
+    Policies,
 }
 
 /// The last change of each.

@@ -19,7 +19,7 @@ pub(in crate::dev) struct KvOperation {
 #[derive(Clone, Debug)]
 pub(in crate::dev) enum Operation {
     Key(KvOperation),
-    Catalog(CatalogOperation),
+    Catalog(Box<CatalogOperation>),
 }
 
 impl Operation {
@@ -61,7 +61,7 @@ pub(in crate::dev) struct TxnFailure {
 impl KvOperation {
     /// Whether it may change anything.
     pub fn writes(&self) -> bool {
-        !matches!(self.verb.as_str(), "get" | "get-tree" | "check-session" | "check-index" | "check-not-exists")
+        matches!(self.verb.as_str(), "set" | "cas" | "lock" | "unlock" | "delete" | "delete-cas" | "delete-tree")
     }
 
     /// What is looked at before anything is done.
@@ -77,13 +77,21 @@ impl KvOperation {
 }
 
 impl State {
-    /// Does all of these, or nothing and says which ones cannot be done.
-    pub fn transact(&mut self, operations: &[Operation]) -> Result<Vec<TxnResult>, Vec<TxnFailure>> {
+    /// Does all of these, or nothing and says which ones cannot be done, or are not admitted.
+    pub fn transact(
+        &mut self,
+        operations: &[Operation],
+        admit: impl Fn(&Self, &Operation) -> Result<(), Fault>,
+    ) -> Result<Vec<TxnResult>, Vec<TxnFailure>> {
         let failures = |checked: Vec<Result<Vec<TxnResult>, Fault>>| -> Vec<TxnFailure> {
             let failed = checked.into_iter().enumerate().filter_map(|(index, done)| Some((index, done.err()?)));
             failed.map(|(index, what)| TxnFailure { index, what }).collect()
         };
-        let unready = failures(operations.iter().map(|one| one.check(self).map(|()| Vec::new())).collect());
+        let unready = failures(
+            (operations.iter())
+                .map(|one| one.check(self).and_then(|()| admit(self, one)).map(|()| Vec::new()))
+                .collect(),
+        );
         if !unready.is_empty() {
             return Err(unready);
         }
