@@ -166,7 +166,7 @@ impl Run {
         }
         let texts = [0, 1].map(|side| self.with_numbered_ids(&replies[side].text(), side));
         match [0, 1].map(|side| serde_json::from_str::<Value>(&texts[side])) {
-            [Ok(one), Ok(other)] => self.same_json(&step.path, "", &sorted(one), &sorted(other))?,
+            [Ok(one), Ok(other)] => self.same_json("", &sorted(one), &sorted(other))?,
             _ => same("the text", &masked(&texts[0]), &masked(&texts[1]))?,
         }
         self.same_movement(step, replies)
@@ -199,7 +199,7 @@ impl Run {
         numbered
     }
 
-    fn same_json(&mut self, path: &str, place: &str, one: &Value, other: &Value) -> Result<(), String> {
+    fn same_json(&mut self, place: &str, one: &Value, other: &Value) -> Result<(), String> {
         match (one, other) {
             (Value::Object(left), Value::Object(right)) => {
                 let names = |object: &serde_json::Map<String, Value>| {
@@ -217,7 +217,7 @@ impl Run {
                     match name.as_str() {
                         "CreateIndex" | "ModifyIndex" => self.same_index(&place, value, other)?,
                         _ if own => same(&place, &value.is_null(), &other.is_null())?,
-                        _ => self.same_json(path, &place, value, other)?,
+                        _ => self.same_json(&place, value, other)?,
                     }
                 }
                 if let (Some(Value::String(key)), Some(_)) = (left.get("Key"), left.get("ModifyIndex")) {
@@ -227,9 +227,10 @@ impl Run {
             }
             (Value::Array(left), Value::Array(right)) => {
                 same(&format!("the length of {place}"), &left.len(), &right.len())?;
-                left.iter().zip(right).enumerate().try_for_each(|(number, (one, other))| {
-                    self.same_json(path, &format!("{place}[{number}]"), one, other)
-                })
+                left.iter()
+                    .zip(right)
+                    .enumerate()
+                    .try_for_each(|(number, (one, other))| self.same_json(&format!("{place}[{number}]"), one, other))
             }
             (Value::String(one), Value::String(other)) => same(place, &masked(one), &masked(other)),
             _ => same(place, one, other),
