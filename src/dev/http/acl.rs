@@ -80,6 +80,60 @@ fn policies_index(state: &State) -> u64 {
     state.tables.last(&[Table::Policies])
 }
 
+/// What whoever asks may do, question by question.
+pub(super) fn authorize(state: &mut State, call: &Call) -> Answer {
+    const MOST: usize = 64;
+    const RESOURCES: [(&str, Resource); 10] = [
+        ("acl", Resource::Acl),
+        ("agent", Resource::Agent),
+        ("event", Resource::Event),
+        ("key", Resource::Key),
+        ("keyring", Resource::Keyring),
+        ("node", Resource::Node),
+        ("operator", Resource::Operator),
+        ("query", Resource::Query),
+        ("service", Resource::Service),
+        ("session", Resource::Session),
+    ];
+    enabled(state)?;
+    let fault = |text: String| Refusal::bad(format!("Failed to decode request body: {text}"));
+    let questions = match decode::parse(&call.body).map_err(fault)? {
+        Value::Array(questions) => questions,
+        other => {
+            let of = "[]structs.ACLAuthorizationRequest";
+            return Err(fault(format!("json: cannot unmarshal {} into Go value of type {of}", decode::kind(&other))));
+        }
+    };
+    if questions.len() > MOST {
+        return Err(Refusal::bad(format!("Refusing to process more than {MOST} authorizations at once")));
+    }
+    let rights = call.rights()?;
+    let answer = |mut question: Map<String, Value>| {
+        let text = |name: &str| question.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let [resource, access, segment] = ["Resource", "Access", "Segment"].map(text);
+        let named = RESOURCES.into_iter().find(|(name, _)| *name == resource);
+        let Some((_, resource)) = named else {
+            return Err(Refusal::error(&format!("Invalid ACL resource requested: {resource:?}")));
+        };
+        let access = match access.as_str() {
+            "read" => Access::Read,
+            "list" => Access::List,
+            "write" => Access::Write,
+            other => {
+                let text = format!("Invalid access level for {} resource requested: {other}", text("Resource"));
+                return Err(Refusal::error(&text));
+            }
+        };
+        question.insert("Allow".to_owned(), json!(rights.may(access, resource, &segment)));
+        Ok(question)
+    };
+    let questions = questions.into_iter().filter_map(|question| match question {
+        Value::Object(question) => Some(answer(question)),
+        _ => None,
+    });
+    Ok(Reply::json(&questions.collect::<Result<Vec<_>, _>>()?))
+}
+
 pub(super) fn bootstrap(state: &mut State, _: &Call) -> Answer {
     enabled(state)?;
     let refused = |Fault(text)| Refusal::new(StatusCode::FORBIDDEN, text);

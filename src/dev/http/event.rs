@@ -10,6 +10,10 @@ use crate::dev::state::{Event, Fault, Resource, State};
 /// Characters that make a filter a pattern, which this agent does not have.
 const PATTERN: &[char] = &['.', '*', '+', '?', '(', ')', '[', ']', '{', '}', '|', '^', '$', '\\'];
 
+/// How long an event may be, in bytes: its name twice, its payload, and each filter with 4. The rest of the 512 that its
+/// message may take is what every event has.
+const MOST: usize = 416;
+
 pub(super) fn fire(state: &mut State, call: &Call) -> Answer {
     let name = match call.rest("/v1/event/fire/") {
         "" => return Err(Refusal::bad("Missing name")),
@@ -28,6 +32,14 @@ pub(super) fn fire(state: &mut State, call: &Call) -> Answer {
         return Err(Refusal::error(text));
     }
     call.must_write(Resource::Event, name)?;
+    let filters = [&node_filter, &service_filter, &tag_filter];
+    let filters: usize = filters.iter().filter(|filter| !filter.is_empty()).map(|filter| filter.len() + 4).sum();
+    if 2 * name.len() + call.body.len() + filters > MOST {
+        let limit = "user event exceeds configured limit of 512 bytes before encoding";
+        return Err(Refusal::error(&format!(
+            "1 error occurred:\n\t* error broadcasting event to segment \"\": {limit}\n\n"
+        )));
+    }
     let payload = (!call.body.is_empty()).then(|| BASE64.encode(&call.body));
     let event = Event { name: name.to_owned(), payload, node_filter, service_filter, tag_filter, ..Event::default() };
     Ok(Reply::json(&state.fire(event)))

@@ -7,6 +7,7 @@ mod agent_health;
 mod call;
 mod catalog;
 mod control;
+mod coordinate;
 mod decode;
 mod event;
 mod health;

@@ -71,7 +71,7 @@ impl Reply {
     }
 
     /// As the leader's answer, which is as new as can be.
-    pub fn from_leader(self) -> Self {
+    pub fn with_leader(self) -> Self {
         self.with(KNOWN_LEADER, "true").with(LAST_CONTACT, "0")
     }
 

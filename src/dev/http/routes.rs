@@ -4,7 +4,9 @@ use axum::http::StatusCode;
 
 use super::call::Call;
 use super::reply::{Answer, Refusal, Reply};
-use super::{acl, agent, agent_check, agent_health, catalog, control, event, health, kv, session, status, txn};
+use super::{
+    acl, agent, agent_check, agent_health, catalog, control, coordinate, event, health, kv, session, status, txn,
+};
 use crate::dev::agent::Agent;
 use crate::dev::state::State;
 
@@ -97,6 +99,8 @@ static ROUTES: &[Route] = &[
     },
     Route { path: "/v1/event/fire/", methods: &[("PUT", Writes(event::fire))] },
     Route { path: "/v1/event/list", methods: &[("GET", Reads(event::list))] },
+    Route { path: "/v1/internal/acl/authorize", methods: &[("POST", Writes(acl::authorize))] },
+    Route { path: "/v1/coordinate/node/", methods: &[("GET", Reads(coordinate::node))] },
     Route { path: "/v1/status/leader", methods: &[("GET", Reads(status::leader))] },
     Route { path: "/v1/status/peers", methods: &[("GET", Reads(status::peers))] },
     Route {
@@ -138,7 +142,9 @@ const LEFT_OUT: &[&str] = &[
     "/v1/catalog/gateway-services/",
     "/v1/config",
     "/v1/connect/",
-    "/v1/coordinate/",
+    "/v1/coordinate/datacenters",
+    "/v1/coordinate/nodes",
+    "/v1/coordinate/update",
     "/v1/discovery-chain/",
     "/v1/health/connect/",
     "/v1/health/ingress/",

@@ -71,7 +71,7 @@ pub(super) fn apply(state: &mut State, call: &Call) -> Answer {
         }
         Err(errors) => Reply::json_with(StatusCode::CONFLICT, &Outcome { results: None, errors: Some(errors), meta }),
     };
-    Ok(if reads { reply.from_leader() } else { reply })
+    Ok(if reads { reply.with_leader() } else { reply })
 }
 
 fn items(body: &[u8]) -> Result<Vec<Map<String, Value>>, String> {
