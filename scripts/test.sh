@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PARTS=(format clippy docs tools unit suites build)
 SUITES_AT_ONCE=3
-LONG_SUITES=(cluster gitops_watch contenders lock_run dev)
+LONG_SUITES=(cluster gitops_watch contenders lock_run contract dev)
 
 format() { run cargo fmt --all --check; }
 
@@ -23,6 +23,7 @@ docs() { RUSTDOCFLAGS="-D warnings" run cargo doc --locked --no-deps --all-featu
 tools() {
   run scripts/tools.sh consul
   run scripts/tools.sh ansible
+  run scripts/tools.sh ansible-full
 }
 
 # Release builds leave a core to the rest: they run beside it, and are waited for at the end.

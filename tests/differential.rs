@@ -18,7 +18,7 @@ fn lictor_dev_answers_as_a_real_agent_does() {
 /// That the comparison itself holds.
 #[test]
 fn a_real_agent_answers_as_another_does() {
-    Run::new(Kind::Real, Kind::Real).steps(600);
+    Run::new(Kind::Real, Kind::Real).steps(number("LICTOR_STEPS", 600));
 }
 
 fn number(variable: &str, default: u64) -> u64 {

@@ -165,7 +165,7 @@ fn checks_of_a_service_have_ids_of_their_own(agent: &Target) {
     let text = format!("Service '{name}' check");
     done(agent, "agent/service/register", json!({"Name": name, "Check": {"TTL": "1h"}}));
     let one = check(&format!("service:{name}"), &text, "critical", "", &name);
-    assert_eq!(checks(agent, &name), [one.clone()]);
+    assert_eq!(checks(agent, &name), std::slice::from_ref(&one));
     let named = json!({"CheckID": format!("a-{name}"), "Name": "nm", "TTL": "1h", "Status": "passing"});
     done(agent, "agent/service/register", json!({"Name": name, "Checks": [{"TTL": "1h"}, named]}));
     let first = check(&format!("service:{name}:1"), &text, "critical", "", &name);

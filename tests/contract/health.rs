@@ -8,6 +8,7 @@ use crate::support::unique;
 cases!(open:
     an_instance_comes_with_its_node_and_the_checks_of_both,
     only_what_passes_is_given_where_it_is_asked_for,
+    the_last_takes_the_place_of_what_does_not_pass,
     instances_are_found_by_their_tags,
     checks_are_found_by_service_node_and_state,
     the_agent_is_alive,
@@ -82,6 +83,19 @@ fn only_what_passes_is_given_where_it_is_asked_for(agent: &Target) {
     let body = json!({"Node": format!("{name}-1"), "Address": "10.0.0.1", "Check": check});
     agent.put("catalog/register", body).is(200, "true");
     assert_eq!(nodes(agent, &format!("health/service/{name}?passing=1")), ["1"]);
+}
+
+fn the_last_takes_the_place_of_what_does_not_pass(agent: &Target) {
+    let name = unique("swapped");
+    let of = |passing: &str| nodes(agent, &format!("health/service/{name}?passing={passing}"));
+    for (node, status) in [("1", "critical"), ("2", "passing"), ("3", "warning"), ("4", "passing"), ("5", "passing")] {
+        let check = json!({"CheckID": "c", "Name": "c", "Status": status});
+        let node = format!("{name}-{node}");
+        let body = json!({"Node": node, "Address": "10.0.0.1", "Service": {"Service": name}, "Check": check});
+        agent.put("catalog/register", body).is(200, "true");
+    }
+    assert_eq!(of("0"), ["1", "2", "3", "4", "5"]);
+    assert_eq!(of("1"), ["5", "2", "4"]);
 }
 
 fn instances_are_found_by_their_tags(agent: &Target) {

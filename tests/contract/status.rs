@@ -51,6 +51,7 @@ fn an_event_is_fired_and_listed(agent: &Target) {
         listed = agent.get(&format!("{path}&index={}&wait=10s", listed.index()));
     }
     assert!(listed.index() > 0);
+    assert_eq!(listed.header("x-consul-knownleader"), None, "it is of the agent alone");
     let listed = listed.ok();
     assert!(listed[0]["LTime"].as_u64() > Some(0));
     assert_eq!(listed, json!([event(&listed[0]["LTime"], json!("cGF5bG9hZA=="))]));
