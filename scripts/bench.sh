@@ -2,7 +2,7 @@
 # Measures Lictor side by side with what a user would otherwise run, against a throw-away Consul.
 #
 #   scripts/bench.sh [NAME...]     ansible-loop, ansible-spec, plan, process, size, sessions-100k, keys, validate, apply,
-#                                  watch, locks; all where none is named
+#                                  watch, locks, dev; all where none is named
 #
 # The tables go to standard output and to target/bench.md. The exit code is 1 where a bound failed, 2 where a
 # bench could not be run. LICTOR_DIST names a folder of binaries to measure; else `make build` makes them.
@@ -10,7 +10,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-ALL=(ansible-loop ansible-spec plan process size sessions-100k keys validate apply watch locks)
+ALL=(ansible-loop ansible-spec plan process size sessions-100k keys validate apply watch locks dev)
 RESULT=target/bench.md
 
 die() {

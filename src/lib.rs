@@ -57,6 +57,11 @@ pub mod spec;
 #[doc = include_str!("../docs/library.md")]
 mod library_guide {}
 
+/// The example in `docs/dev.md` works.
+#[cfg(all(doctest, feature = "dev"))]
+#[doc = include_str!("../docs/dev.md")]
+mod dev_guide {}
+
 /// The examples in `docs/coordination.md` compile.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/coordination.md")]
