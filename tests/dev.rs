@@ -330,6 +330,41 @@ fn faults_happen_as_they_are_asked_for() {
 }
 
 #[test]
+fn checks_over_http_and_tcp_are_made() {
+    let dev = Dev::start("");
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for line in server.incoming().map_while(Result::ok) {
+            let mut line = std::io::BufReader::new(line);
+            let mut head = String::new();
+            // A TCP check says nothing.
+            while std::io::BufRead::read_line(&mut line, &mut head).is_ok_and(|length| length > 2) {}
+            let status = if head.starts_with("GET /well ") { "200 OK" } else { "503 Sick" };
+            let _ = write!(line.get_mut(), "HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+        }
+    });
+    let check =
+        |name: &str, looks: &str, at: String| json!({"ID": name, "Name": name, looks: at, "Interval": "1s"});
+    let checks = [
+        check("well", "HTTP", format!("http://{address}/well")),
+        check("sick", "HTTP", format!("http://{address}/sick")),
+        check("open", "TCP", address.to_string()),
+        check("closed", "TCP", "127.0.0.1:1".to_owned()),
+    ];
+    for check in &checks {
+        assert_eq!(dev.put("agent/check/register", &check.to_string()), "");
+    }
+    let status = |name: &str| dev.get("agent/checks")[name]["Status"].as_str().unwrap().to_owned();
+    until("two pass", || status("well") == "passing" && status("open") == "passing");
+    // All were made by now: each is critical until it is.
+    let output = |name: &str| dev.get("agent/checks")[name]["Output"].as_str().unwrap().to_owned();
+    until("all were made", || !output("sick").is_empty() && !output("closed").is_empty());
+    assert_eq!((status("sick"), status("closed")), ("critical".to_owned(), "critical".to_owned()));
+    assert_eq!(dev.get("health/node/node1").as_array().map(Vec::len), Some(5));
+}
+
+#[test]
 fn what_it_leaves_out_is_named() {
     let dev = Dev::start("");
     for path in ["connect/ca/roots", "config", "operator/raft/configuration", "snapshot", "query"] {
