@@ -15,9 +15,10 @@ TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl
 
 CLI_FLAGS := --locked --release --bin lictor
 # Not position-independent: its tables of addresses would be a fortieth of a file that is copied for each task. Without
-# tables for unwinding: see the linker script. And with instructions that recur put into functions: another fortieth.
-MODULE_RUSTFLAGS := -C relocation-model=static -C link-arg=-Wl,-T,src/bin/lictor-module.ld \
-  -C llvm-args=-enable-machine-outliner=always
+# tables for unwinding: see the linker script.
+SMALL_RUSTFLAGS := -C relocation-model=static -C link-arg=-Wl,-T,src/bin/lictor-module.ld
+# And with instructions that recur put into functions: another fortieth. Not lictor, which is to be fast first.
+MODULE_RUSTFLAGS := $(SMALL_RUSTFLAGS) -C llvm-args=-enable-machine-outliner=always
 MODULE_FLAGS := --locked --profile module --no-default-features --bin lictor-module
 
 .PHONY: help build dist demo test bench generate deny fmt clean
@@ -26,7 +27,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' Makefile
 
 build: ## build both binaries for this machine, into target/dist
-	cargo build $(CLI_FLAGS)
+	cargo rustc $(CLI_FLAGS) -- $(SMALL_RUSTFLAGS)
 	cargo rustc $(MODULE_FLAGS) -- $(MODULE_RUSTFLAGS)
 	@install -D -m 755 -t $(DIST) $(CARGO_TARGET_DIR)/release/lictor $(CARGO_TARGET_DIR)/module/lictor-module
 	@for module in $(MODULES); do install -D -m 755 $(DIST)/lictor-module $(DIST)/library/$$module; done
@@ -37,7 +38,7 @@ dist: ## build static binaries for x86_64 and aarch64, into target/dist/<target>
 	@PATH="$$(LICTOR_TARGETS='$(TARGETS)' scripts/tools.sh path dist):$$PATH"; \
 	for target in $(TARGETS); do \
 	  (set -x; \
-	   cargo zigbuild $(CLI_FLAGS) --target $$target; \
+	   RUSTFLAGS="$(SMALL_RUSTFLAGS)" cargo zigbuild $(CLI_FLAGS) --target $$target; \
 	   RUSTFLAGS="$(MODULE_RUSTFLAGS)" cargo zigbuild $(MODULE_FLAGS) --target $$target); \
 	  install -D -m 755 -t $(DIST)/$$target \
 	    $(CARGO_TARGET_DIR)/$$target/release/lictor $(CARGO_TARGET_DIR)/$$target/module/lictor-module; \

@@ -84,10 +84,11 @@ start_agent() {
   if command -v setpriv >/dev/null && setpriv --pdeathsig TERM true 2>/dev/null; then
     guard=(setpriv --pdeathsig TERM)
   fi
+  # By default it takes 200 connections of one address: a hundred who wait for a lock need more.
   "${guard[@]}" "$consul" agent -dev -node "$NODE" -bind 127.0.0.1 -client 127.0.0.1 \
     -http-port "$http" -dns-port -1 -grpc-port -1 "${newer_flags[@]}" \
     -serf-lan-port "$serf_lan" -serf-wan-port "$serf_wan" -server-port "$server" \
-    -log-level err </dev/null >"$scratch/agent.log" 2>&1 &
+    -hcl 'limits { http_max_conns_per_client = 10000 }' -log-level err </dev/null >"$scratch/agent.log" 2>&1 &
   agent=$!
 }
 

@@ -6,16 +6,12 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use lictor::consul::{Client, Operation, Query, Settings};
+use lictor::consul::{Client, Operation, Query};
 use lictor::coordinate::{Cancel, Candidate, Election, Error, LOCK_FLAGS, Lock, Session, SessionOptions, Why};
 use serde_json::{Value, json};
 use support::proxy::{Act, Proxy};
+use support::recipe::client;
 use support::{Agent, module, unique};
-
-fn client() -> Client {
-    let settings = Settings { host: Some(Agent::shared().address()), ..Settings::default() };
-    Client::new(settings.into_config().unwrap()).unwrap()
-}
 
 fn session(client: &Client) -> Session {
     named(client, "lictor")

@@ -3,12 +3,15 @@
 mod support;
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lictor::consul::{Client, Query, Settings};
+use lictor::consul::Query;
 use lictor::coordinate::SEMAPHORE_FLAGS;
 use serde_json::{Value, json};
 use support::lab::{Lab, until};
-use support::proxy::{Act, Proxy};
+use support::proxy::{Act, Proxy, status};
+use support::recipe::client;
 use support::{Agent, module, unique};
 
 fn lab() -> Lab {
@@ -22,9 +25,7 @@ fn sessions_of(path: &str) -> Vec<Value> {
 }
 
 fn keys_of(path: &str) -> Vec<String> {
-    let settings = Settings { host: Some(Agent::shared().address()), ..Settings::default() };
-    let client = Client::new(settings.into_config().unwrap()).unwrap();
-    client.kv().keys(&format!("{path}/"), None, &Query::default()).unwrap()
+    client().kv().keys(&format!("{path}/"), None, &Query::default()).unwrap()
 }
 
 #[test]
@@ -40,8 +41,10 @@ fn a_hold_is_taken_by_one_process_and_released_by_another() {
     let busy = lab.fails(&format!("lock acquire {path} --identifier web2 --try"), 120);
     assert!(busy.contains("held by \"web1\"") && busy.contains("upgrade"), "{busy}");
     lab.fails(&format!("lock acquire {path} --identifier web2 --timeout 50ms"), 124);
+    let node = Agent::shared().get("/v1/agent/self")["Config"]["NodeName"].as_str().unwrap().to_owned();
     let other = lab.fails(&format!("lock release {path} --identifier web2"), 3);
-    assert!(other.contains("web1"), "{other}");
+    assert!(other.contains("web1") && other.contains(&format!("on node {node}")), "{other}");
+    assert!(other.contains("without a ttl"), "{other}");
     assert_eq!(lab.ok(&format!("lock release {path} --identifier web1")), format!("released\t{path}/.lock\n"));
     assert_eq!(lab.ok(&format!("lock release {path} --identifier web1")), format!("unchanged\t{path}/.lock\n"));
     assert_eq!(sessions_of(&path), Vec::<Value>::new());
@@ -500,7 +503,7 @@ fn an_answer_that_is_lost_leaves_nothing_behind_that_nobody_knows_of() {
             if cut { Act::ForwardAndClose } else { Act::Forward }
         });
         let cut = Lab::at(&proxy.address());
-        cut.fails(&format!("lock acquire {path} {limit} --identifier a"), 125);
+        cut.fails(&format!("lock acquire {path} {limit} --identifier a --try"), 125);
         assert_eq!(sessions_of(&path), Vec::<Value>::new(), "{limit}");
         // What it may have held is free: at once, or once the lock-delay is over.
         lab.ok(&format!("lock acquire {path} {limit} --identifier b"));
@@ -520,5 +523,48 @@ fn an_answer_that_is_lost_leaves_nothing_behind_that_nobody_knows_of() {
         lab.ok(&format!("lock acquire {path} {limit} --identifier b --try"));
         lab.ok(&format!("lock release {path} --identifier b"));
         assert_eq!(sessions_of(&path), Vec::<Value>::new(), "{limit}");
+    }
+}
+
+#[test]
+fn the_ttl_of_a_session_that_the_token_may_not_see_is_not_told() {
+    let (agent, lab, path) = (Agent::shared(), lab(), unique("hold/unseen"));
+    lab.ok(&format!("lock acquire {path} --identifier web1 --ttl 1h"));
+    let unseen = Proxy::start(&agent.address(), |line| {
+        if line.contains("/v1/session/info/") { status(200, "[]") } else { Act::Forward }
+    });
+    for (address, told) in [(agent.address(), true), (unseen.address(), false)] {
+        let other = Lab::at(&address).fails(&format!("lock release {path} --identifier web2"), 3);
+        assert_eq!((other.contains("with a ttl of 1h"), other.contains("ttl")), (told, told), "{other}");
+    }
+    lab.ok(&format!("lock release {path} --identifier web1"));
+}
+
+#[test]
+fn who_has_time_outlasts_a_cluster_without_a_leader() {
+    let (agent, lab, path) = (Agent::shared(), lab(), unique("hold/election"));
+    for limit in ["", "--limit 2"] {
+        let tries = Arc::new(AtomicUsize::new(0));
+        let proxy = Proxy::start(&agent.address(), move |line| {
+            if !line.contains("/v1/txn") {
+                return Act::Forward;
+            }
+            match tries.fetch_add(1, Ordering::Relaxed) {
+                0 => status(500, "No cluster leader"),
+                1 => status(500, "rpc error making call: EOF"),
+                2 => Act::ForwardAndClose, // it is done, and nobody says so
+                _ => Act::Forward,
+            }
+        });
+        let shaken = Lab::at(&proxy.address());
+        shaken.fails(&format!("lock acquire {path} {limit} --identifier a --try"), 125);
+        assert_eq!((keys_of(&path), sessions_of(&path)), (vec![], vec![]), "{limit}");
+        let taken = shaken.ok(&format!("lock acquire {path} {limit} --identifier a --timeout 5m"));
+        assert!(taken.starts_with("acquired"), "{taken}");
+        assert_eq!(sessions_of(&path).len(), 1, "{limit}");
+        let again = lab.ok(&format!("lock acquire {path} {limit} --identifier a"));
+        assert_eq!(again, taken.replace("acquired", "unchanged"), "{limit}");
+        lab.ok(&format!("lock release {path} --identifier a"));
+        assert_eq!((keys_of(&path), sessions_of(&path)), (vec![], vec![]), "{limit}");
     }
 }

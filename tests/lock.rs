@@ -2,23 +2,14 @@
 
 mod support;
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use lictor::consul::{Client, Operation, Query, Settings};
+use lictor::consul::{Client, Operation, Query};
 use lictor::coordinate::{Cancel, Error, LOCK_FLAGS, Lock, Session, SessionOptions, Why};
 use serde_json::json;
 use support::proxy::Proxy;
+use support::recipe::{client, client_at, consul_lock};
 use support::{Agent, unique};
-
-fn client() -> Client {
-    client_at(&Agent::shared().address())
-}
-
-fn client_at(address: &str) -> Client {
-    let settings = Settings { host: Some(address.to_owned()), ..Settings::default() };
-    Client::new(settings.into_config().unwrap()).unwrap()
-}
 
 fn session(client: &Client) -> Session {
     let options = SessionOptions { lock_delay: Duration::ZERO, ..SessionOptions::default() };
@@ -161,32 +152,19 @@ fn the_real_consul_lock_and_we_keep_each_other_out() {
     let key = format!("{prefix}/.lock");
     let ours = session(&client);
     let lock = Lock::new(&ours, &key).unwrap();
-    let consul_lock = |arguments: &[&str], command: &[&str]| {
-        Command::new(support::tool("consul"))
-            .args(["lock", "-shell=false", "-pass-stdin", &format!("-http-addr={}", agent.address())])
-            .args(arguments)
-            .arg(&prefix)
-            .args(command)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    };
     let guard = lock.acquire().unwrap();
-    let refused = consul_lock(&["-try=1s"], &["true"]).wait_with_output().unwrap();
+    let refused = consul_lock(&["-try=1s"], &prefix, &["true"]).output().unwrap();
     assert!(!refused.status.success(), "{refused:?}");
     guard.release().unwrap();
-    // It runs until somebody opens the other end of the pipe.
-    let pipe = agent.folder().join(unique("pipe"));
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let mut theirs = consul_lock(&[], &["cat", pipe.to_str().unwrap()]);
+    // It runs until the end of its input.
+    let mut theirs = consul_lock(&[], &prefix, &["cat"]).spawn().unwrap();
     let held = || client.kv().get(&key, &Query::default()).unwrap().is_some_and(|pair| pair.session.is_some());
     while !held() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(agent.get(&format!("/v1/kv/{key}"))[0]["Flags"], json!(LOCK_FLAGS));
     assert!(lock.try_acquire().unwrap().is_none());
-    std::fs::write(&pipe, "").unwrap();
+    drop(theirs.stdin.take());
     assert!(theirs.wait().unwrap().success());
     lock.acquire().unwrap().release().unwrap();
 }

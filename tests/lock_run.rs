@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use support::agent::Options;
 use support::proxy::{Act, Proxy};
+use support::recipe::consul_lock;
 use support::run::{Run, ends_with, kill, text, until};
 use support::{Agent, unique};
 
@@ -290,20 +291,6 @@ fn a_semaphore_is_no_lock_and_a_token_may_not_do_everything() {
     let output = lictor.env("CONSUL_HTTP_TOKEN", token["SecretID"].as_str().unwrap()).output().unwrap();
     ends_with(&output, 123, &[&run.key()]);
     run.left_nothing(&agent);
-}
-
-/// The real `consul lock`.
-fn consul_lock(flags: &[&str], path: &str, command: &[&str]) -> Command {
-    let mut consul = Command::new(support::tool("consul"));
-    consul
-        .args(["lock", "-shell=false", "-pass-stdin", &format!("-http-addr={}", Agent::shared().address())])
-        .args(flags)
-        .arg(path)
-        .args(command)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    consul
 }
 
 #[test]

@@ -6,15 +6,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lictor::consul::{Client, Query, Settings};
+use lictor::consul::{Client, Query};
 use lictor::coordinate::{Cancel, DoubleBarrier, Error, MEMBER_FLAGS, Membership, Session, SessionOptions, Why};
 use serde_json::{Value, json};
+use support::recipe::client;
 use support::{Agent, module, unique};
-
-fn client() -> Client {
-    let settings = Settings { host: Some(Agent::shared().address()), ..Settings::default() };
-    Client::new(settings.into_config().unwrap()).unwrap()
-}
 
 fn session(client: &Client) -> Session {
     Session::start(client, &Query::default(), &Membership::session()).unwrap()

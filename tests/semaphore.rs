@@ -2,24 +2,15 @@
 
 mod support;
 
-use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use lictor::consul::{Client, Operation, Query, Settings};
+use lictor::consul::{Client, Operation, Query};
 use lictor::coordinate::{Cancel, Error, Lock, SEMAPHORE_FLAGS, Semaphore, Session, SessionOptions, Why};
 use serde_json::{Value, json};
 use support::proxy::Proxy;
+use support::recipe::{client, client_at, consul_lock};
 use support::{Agent, unique};
-
-fn client() -> Client {
-    client_at(&Agent::shared().address())
-}
-
-fn client_at(address: &str) -> Client {
-    let settings = Settings { host: Some(address.to_owned()), ..Settings::default() };
-    Client::new(settings.into_config().unwrap()).unwrap()
-}
 
 fn session(client: &Client) -> Session {
     let options = SessionOptions { lock_delay: Duration::ZERO, delete_keys: true, ..SessionOptions::default() };
@@ -254,34 +245,21 @@ fn who_does_not_wait_does_not_overtake_the_line() {
 
 #[test]
 fn the_real_consul_lock_counts_us_and_we_count_it() {
-    let (agent, client, path) = (Agent::shared(), client(), unique("semaphore/consul"));
-    let consul_lock = |arguments: &[&str], command: &[&str]| {
-        Command::new(support::tool("consul"))
-            .args(["lock", "-n=2", "-shell=false", "-pass-stdin", &format!("-http-addr={}", agent.address())])
-            .args(arguments)
-            .arg(&path)
-            .args(command)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    };
+    let (client, path) = (client(), unique("semaphore/consul"));
     let sessions = [session(&client), session(&client)];
     let [one, two] = sessions.each_ref().map(|session| Semaphore::new(session, &path, 2).unwrap());
     let (first, second) = (one.acquire().unwrap(), two.acquire().unwrap());
-    let refused = consul_lock(&["-try=1s"], &["true"]).wait_with_output().unwrap();
+    let refused = consul_lock(&["-n=2", "-try=1s"], &path, &["true"]).output().unwrap();
     assert!(!refused.status.success(), "{refused:?}");
     second.release().unwrap();
-    // Theirs runs until somebody opens the other end of the pipe.
-    let pipe = agent.folder().join(unique("pipe"));
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let mut theirs = consul_lock(&[], &["cat", pipe.to_str().unwrap()]);
+    // It runs until the end of its input.
+    let mut theirs = consul_lock(&["-n=2"], &path, &["cat"]).spawn().unwrap();
     let holders = || table(&path)["Holders"].as_object().unwrap().len();
     while holders() < 2 {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert!(two.try_acquire().unwrap().is_none());
-    std::fs::write(&pipe, "").unwrap();
+    drop(theirs.stdin.take());
     assert!(theirs.wait().unwrap().success());
     two.acquire().unwrap().release().unwrap();
     first.release().unwrap();

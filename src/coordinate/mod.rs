@@ -28,14 +28,17 @@ mod error;
 mod fence;
 mod held;
 mod hold;
+mod holder;
 mod kind;
 mod lease;
 mod line;
 mod lock;
 mod membership;
+mod release;
 mod semaphore;
 mod session;
 mod wait;
+mod why;
 
 use std::time::SystemTime;
 
@@ -45,15 +48,18 @@ pub use barrier::{BARRIER_FLAGS, DoubleBarrier, Entered};
 pub use election::{Candidate, Changes, Election, Leader, Leadership, Resigned, Stood, Term};
 pub use error::Error;
 pub use fence::Fence;
-pub use hold::{Hold, Holder, Holders, Holds, Layout, Released, Standing, Taken};
+pub use hold::{Hold, Holds, Taken};
+pub use holder::{Holder, Holders, Layout};
 pub use lease::{Lost, Why};
 pub use line::LINE_FLAGS;
 pub use lock::{LOCK_FLAGS, Lock, LockGuard};
 pub use membership::{MEMBER_FLAGS, Member, Membership, Place};
+pub use release::Released;
 pub use semaphore::{Permit, SEMAPHORE_FLAGS, Semaphore};
 pub use session::{Profile, Session, SessionOptions};
 pub use wait::Cancel;
 use wait::{Limits, Waiter};
+pub use why::Standing;
 
 /// The name of this host: who holds something, unless it says otherwise.
 fn host_name() -> String {

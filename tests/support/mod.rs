@@ -6,6 +6,7 @@ pub mod dev;
 pub mod kill;
 pub mod lab;
 pub mod proxy;
+pub mod recipe;
 pub mod run;
 pub mod target;
 pub mod tls;

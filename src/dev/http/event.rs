@@ -53,6 +53,6 @@ pub(super) fn list(state: &State, call: &Call) -> Answer {
         .filter(|event| rights.read(Resource::Event, &event.name))
         .collect();
     let index = events.last().map_or(1, |event| event.index());
-    let reply = Reply { unordered: true, ..Reply::json(&events).at(index) };
+    let reply = Reply { by_agent: true, ..Reply::json(&events).at(index) };
     Ok(reply)
 }

@@ -196,7 +196,7 @@ async fn block(agent: &Agent, call: &Call, wait: Option<Wait>, read: routes::Rea
         });
         let answer = answer.or_else(told_by_server)?;
         let known = wait.filter(|wait| {
-            let old = |index| if answer.unordered { index == wait.index } else { index <= wait.index };
+            let old = |index| if answer.by_agent { index == wait.index } else { index <= wait.index };
             answer.index.is_some_and(old)
         });
         let Some(Wait { time, .. }) = known else { return Ok(answer) };

@@ -21,8 +21,8 @@ pub(in crate::dev) struct Reply {
     pub body: Bytes,
     /// The index of what was read: a blocking query waits for a higher one.
     pub index: Option<u64>,
-    /// The index is of no order: any other one is newer.
-    pub unordered: bool,
+    /// The agent says so by itself: no leader is told of, and the index is of no order: any other one is newer.
+    pub by_agent: bool,
 }
 
 /// A refusal: its status and its text.
@@ -39,7 +39,7 @@ pub(in crate::dev) struct Refusal {
 impl Reply {
     pub fn new(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Self {
         let headers = vec![(header::CONTENT_TYPE, HeaderValue::from_static(kind))];
-        Self { status, headers, body: body.into(), index: None, unordered: false }
+        Self { status, headers, body: body.into(), index: None, by_agent: false }
     }
 
     /// 200 with JSON.
@@ -56,7 +56,7 @@ impl Reply {
 
     /// A status without a body.
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, headers: Vec::new(), body: Bytes::new(), index: None, unordered: false }
+        Self { status, headers: Vec::new(), body: Bytes::new(), index: None, by_agent: false }
     }
 
     pub fn with(mut self, name: HeaderName, value: &str) -> Self {
@@ -82,8 +82,10 @@ impl Reply {
         if let Some(index) = self.index {
             let headers = response.headers_mut();
             headers.insert("x-consul-index", index.into());
-            headers.insert(KNOWN_LEADER, HeaderValue::from_static("true"));
-            headers.insert(LAST_CONTACT, 0.into());
+            if !self.by_agent {
+                headers.insert(KNOWN_LEADER, HeaderValue::from_static("true"));
+                headers.insert(LAST_CONTACT, 0.into());
+            }
         }
         response
     }

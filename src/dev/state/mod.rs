@@ -8,6 +8,7 @@ mod event;
 mod keep;
 mod kv;
 mod local;
+mod register;
 mod session;
 mod tables;
 mod txn;
