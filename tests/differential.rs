@@ -550,7 +550,8 @@ impl Run {
             3 => format!("catalog/service/{service}"),
             4 => format!("catalog/service/{service}?tag={}", self.one(&["a", "b", "c"])),
             5 => format!("health/node/{node}"),
-            6 | 7 => format!("health/service/{service}"),
+            6 => format!("health/service/{service}"),
+            7 => format!("health/service/{service}?tag={}", self.one(&["a", "b"])),
             8 => format!("health/service/{service}?passing=1"),
             9 => format!("health/checks/{service}"),
             10 => format!("health/state/{}", self.one(&["any", "passing", "warning", "critical", "nope"])),
@@ -567,10 +568,20 @@ impl Run {
             get("agent/checks"),
             get(format!("agent/service/{service}")),
             get(format!("agent/health/service/name/{service}")),
+            get(format!("agent/health/service/id/{service}")),
             get(format!("health/service/{service}")),
             get("catalog/node/node1"),
         ];
-        let write = match self.random.u32(..10) {
+        let write = match self.random.u32(..13) {
+            10 => {
+                let body = json!({"Name": "of-node", "TTL": "1h", "Status": self.one(&["passing", "warning", "odd"])});
+                put("agent/check/register", &body)
+            }
+            11 => put(format!("agent/check/deregister/{}", self.one(&["of-node", "nope"])), &json!("")),
+            12 => {
+                let verb = self.one(&["pass", "warn", "fail"]);
+                put(format!("agent/check/{verb}/{}", self.one(&[&check, "of-node"])), &json!(""))
+            }
             0..4 => {
                 let mut body = json!({"Name": service, "Port": self.random.u32(80..82)});
                 if self.often(60) {
@@ -645,6 +656,14 @@ impl Run {
             "catalog/datacenters",
             "acl/token/self",
             "event/list",
+            "event/fire/",
+            "acl/tokens",
+            "internal/acl/authorize",
+            "coordinate/node/nope",
+            "agent/check/pass/nope",
+            "agent/reload/x",
+            "agent/service/maintenance/nope?enable=true",
+            "agent/maintenance",
         ];
         let path = self.one(&paths);
         let method = ["GET", "PUT", "DELETE", "POST"][self.random.usize(..4)];

@@ -77,7 +77,9 @@ fn a_node_has_coordinates(agent: &Target) {
     if answer.status == 200 {
         assert_eq!((&answer.json()[0]["Node"], &answer.json()[0]["Segment"]), (&json!("node1"), &json!("")));
     }
-    agent.get("coordinate/node/nope").is(404, "");
+    let none = agent.get("coordinate/node/nope");
+    none.is(404, "");
+    assert_eq!((none.header("x-consul-index"), none.header("x-consul-knownleader")), (None, None));
 }
 
 fn without_acls_nobody_asks_for_a_token(agent: &Target) {
