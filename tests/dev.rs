@@ -344,8 +344,7 @@ fn checks_over_http_and_tcp_are_made() {
             let _ = write!(line.get_mut(), "HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
         }
     });
-    let check =
-        |name: &str, looks: &str, at: String| json!({"ID": name, "Name": name, looks: at, "Interval": "1s"});
+    let check = |name: &str, looks: &str, at: String| json!({"ID": name, "Name": name, looks: at, "Interval": "1s"});
     let checks = [
         check("well", "HTTP", format!("http://{address}/well")),
         check("sick", "HTTP", format!("http://{address}/sick")),

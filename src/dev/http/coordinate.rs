@@ -14,7 +14,7 @@ pub(super) fn node(state: &State, call: &Call) -> Answer {
         return Err(Refusal::denied_by_server());
     }
     if !name.eq_ignore_ascii_case(&state.identity.node) {
-        return Ok(Reply::empty(StatusCode::NOT_FOUND).at(1));
+        return Ok(Reply::empty(StatusCode::NOT_FOUND));
     }
     let coordinate = json!({"Vec": [0, 0, 0, 0, 0, 0, 0, 0], "Error": 1.5, "Adjustment": 0, "Height": 0.00001});
     Ok(Reply::json(&[json!({"Node": state.identity.node, "Segment": "", "Coord": coordinate})]).at(1))

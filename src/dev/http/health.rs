@@ -48,10 +48,19 @@ pub(super) fn service(state: &State, call: &Call) -> Answer {
     instances.retain(|(node, service)| {
         has_meta(call, node) && has_tags(call, &service.tags) && sees(rights, &node.node, &service.name)
     });
-    if passing {
-        instances.retain(|(_, service)| state.catalog.health_of(service).iter().all(|check| check.status == PASSING));
-    }
     nearest_first(state, call, &mut instances, |(node, _)| &node.node);
+    if passing {
+        let passes = |service| state.catalog.health_of(service).iter().all(|check| check.status == PASSING);
+        // The last one takes the place of each that does not pass: clients see that order.
+        let mut place = 0;
+        while let Some((_, service)) = instances.get(place) {
+            if passes(service) {
+                place += 1;
+            } else {
+                instances.swap_remove(place);
+            }
+        }
+    }
     let views: Vec<Value> =
         instances.into_iter().map(|(node, service)| views::with_health(state, node, service)).collect();
     Ok(Reply::json(&views).at(state.service_index(name, true)))
