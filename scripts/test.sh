@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PARTS=(format clippy docs tools unit suites build)
 SUITES_AT_ONCE=3
-LONG_SUITES=(cluster gitops_watch contenders lock_run contract dev)
+LONG_SUITES=(cluster ansible contract contenders gitops_watch lock_run gitops_faults hold dev)
 
 format() { run cargo fmt --all --check; }
 
