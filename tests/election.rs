@@ -4,12 +4,13 @@ mod support;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lictor::consul::{Client, Operation, Query};
 use lictor::coordinate::{Cancel, Candidate, Election, Error, LOCK_FLAGS, Lock, Session, SessionOptions, Why};
 use serde_json::{Value, json};
-use support::proxy::{Act, Proxy};
+use support::proxy::{Act, Proxy, status};
 use support::recipe::client;
 use support::{Agent, module, unique};
 
@@ -387,4 +388,26 @@ fn a_leadership_beyond_its_process_is_waited_for_without_a_session_and_leaves_no
     assert_eq!(again["changed"], json!(true), "it is another leadership");
     at(&address, resign("b")).run().ok();
     assert_eq!((named("a"), named("b")), (0, 0));
+}
+
+#[test]
+fn who_has_time_to_lead_outlasts_a_cluster_without_a_leader() {
+    let (agent, key) = (Agent::shared(), unique("election/shaken"));
+    let tries = AtomicUsize::new(0);
+    let proxy = Proxy::start(&agent.address(), move |line| {
+        if !line.contains("/v1/txn") {
+            return Act::Forward;
+        }
+        match tries.fetch_add(1, Ordering::Relaxed) {
+            0 => status(500, "No cluster leader"),
+            1 => Act::ForwardAndClose, // it is done, and nobody says so
+            _ => Act::Forward,
+        }
+    });
+    let lead = json!({"key": key, "state": "leading", "identifier": "a", "contact": "http://a", "timeout": "60s"});
+    let led = module("consul_election", lead.clone()).at(&proxy.address()).run().ok();
+    assert_eq!(led["leader"]["identifier"], "a");
+    let again = module("consul_election", lead).at(&agent.address()).run().ok();
+    assert_eq!(again["changed"], json!(false));
+    assert_eq!(agent.sessions(&format!("lictor hold {key} a")).len(), 1);
 }

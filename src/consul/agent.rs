@@ -311,7 +311,7 @@ impl Agent<'_> {
     }
 
     /// Registers a service, with its checks: whatever it was before, and its checks are not listed here, is replaced.
-    /// A check that is registered again starts from its initial status. Needs `service:write`.
+    /// A check that is registered again keeps its status (seen on 1.8.7). Needs `service:write`.
     ///
     /// # Errors
     /// See [`Error`].

@@ -287,7 +287,7 @@ impl Election {
         check_ttl(ttl)?;
         let limits = Limits::new(None, timeout, cancel);
         let kv = self.client.kv();
-        let read = || kv.get(&self.key, &self.query.consistent());
+        let read = || limits.outlasting(|| Ok(kv.get(&self.key, &self.query.consistent())?));
         let (mut pair, mut waiter) = (read()?, None);
         loop {
             let leader = leader_of(pair.as_ref())?;
@@ -300,7 +300,16 @@ impl Election {
             }
             // Such a session may never end: it is made when there is something to be had.
             let tried =
-                if leader.is_some() { Try::Busy } else { self.try_as(candidate, ephemeral, ttl, pair.as_ref())? };
+                if leader.is_some() { Ok(Try::Busy) } else { self.try_as(candidate, ephemeral, ttl, pair.as_ref()) };
+            let tried = match tried {
+                Ok(tried) => tried,
+                // Where it was done after all, the next look finds that.
+                Err(error) => {
+                    limits.outlast(error)?;
+                    pair = read()?;
+                    continue;
+                }
+            };
             match tried {
                 Try::Held(token) => return Ok(Some(Stood::New(token))),
                 Try::Barred if limits.rest(wait::PAUSE)? => continue,

@@ -1,6 +1,6 @@
 //! Keys: set, compare and set, acquire, release, delete, and the tombstones that deletions leave for those who wait.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -31,6 +31,8 @@ pub(in crate::dev) struct Entry {
 #[derive(Debug, Default)]
 pub(in crate::dev) struct Keys {
     entries: BTreeMap<String, Entry>,
+    /// The keys that each session holds, by its id in lower case.
+    held: HashMap<String, BTreeSet<String>>,
     /// When a key, or a whole tree, was deleted.
     tombstones: BTreeMap<String, u64>,
     /// Until when a key that is free cannot be acquired: in memory alone, as Consul has it.
@@ -90,9 +92,9 @@ impl Keys {
                 None => self.tombstones.remove(&key),
             };
             match entry {
-                Some(entry) => self.entries.insert(key, entry),
-                None => self.entries.remove(&key),
-            };
+                Some(entry) => self.insert(entry),
+                None => drop(self.take(&key)),
+            }
         }
     }
 
@@ -105,12 +107,34 @@ impl Keys {
 
     fn put(&mut self, entry: Entry) {
         self.remember(&entry.key);
-        self.entries.insert(entry.key.clone(), entry);
+        self.insert(entry);
     }
 
     fn remove(&mut self, key: &str) -> bool {
         self.remember(key);
-        self.entries.remove(key).is_some()
+        self.take(key).is_some()
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        self.take(&entry.key);
+        if let Some(session) = &entry.session {
+            self.held.entry(session.to_ascii_lowercase()).or_default().insert(entry.key.clone());
+        }
+        self.entries.insert(entry.key.clone(), entry);
+    }
+
+    fn take(&mut self, key: &str) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        let session = entry.session.as_ref().map(|session| session.to_ascii_lowercase());
+        if let Some(session) = session
+            && let Some(keys) = self.held.get_mut(&session)
+        {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.held.remove(&session);
+            }
+        }
+        Some(entry)
     }
 
     fn bury(&mut self, key: &str, index: u64) {
@@ -120,11 +144,7 @@ impl Keys {
 
     /// Those that a session holds.
     pub(super) fn held_by(&self, session: &str) -> Vec<String> {
-        let held = self
-            .entries
-            .values()
-            .filter(|entry| entry.session.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(session)));
-        held.map(|entry| entry.key.clone()).collect()
+        self.held.get(session).into_iter().flatten().cloned().collect()
     }
 
     /// All of them.
@@ -138,7 +158,7 @@ impl Keys {
 
     /// Takes up what was kept.
     pub(super) fn restore(&mut self, entries: Vec<Entry>, tombstones: BTreeMap<String, u64>) {
-        self.entries = entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect();
+        entries.into_iter().for_each(|entry| self.insert(entry));
         self.tombstones = tombstones;
     }
 }
