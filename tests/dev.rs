@@ -135,6 +135,10 @@ fn its_file_outlives_it() {
     let index = |value: &Value| value[0]["ModifyIndex"].as_u64().unwrap();
     assert!(index(&dev.get("kv/new")) > index(&dev.get("kv/held")));
 
+    // Nobody else writes it meanwhile.
+    let other = dev.lab.fails("dev --listen 127.0.0.1:0 --file state.json", 1);
+    assert!(other.contains("another agent keeps its state in state.json"), "{other}");
+
     // And a kill loses nothing that was written a while ago.
     let lab = &dev.lab;
     until("it is written", || lab.read("state.json").contains("\"new\""));
@@ -171,6 +175,9 @@ fn a_file_that_makes_no_sense_is_refused_and_kept() {
     lab.file("state.json", &good);
     let stderr = lab.fails("dev --listen 127.0.0.1:0 --file state.json --node other", 1);
     assert!(stderr.contains("it is of node \"node1\" in datacenter \"dc1\""), "{stderr}");
+    let nowhere = lab.fails("dev --listen 127.0.0.1:0 --file nowhere/state.json", 1);
+    assert!(nowhere.contains("cannot write the state file nowhere/state.json"), "{nowhere}");
+    assert!(lab.fails("dev --acl-default deny --acl-token secret", 64).contains("write a UUID"));
     lab.file("folder/x", "");
     assert!(lab.fails("dev --listen 127.0.0.1:0 --file folder", 1).contains("cannot read the state file"));
 }

@@ -9,6 +9,7 @@ use signal_hook::iterator::Signals;
 
 use super::error::CliError;
 use crate::dev::{AclDefault, Faults, Options, Server};
+use crate::object::SessionId;
 
 /// Run an agent in memory that speaks Consul's HTTP API, to try things without Consul
 #[derive(Debug, Args)]
@@ -31,9 +32,17 @@ pub(super) struct Arguments {
     /// Ask for ACL tokens; what no rule is about is allowed, or denied
     #[arg(long, value_name = "POLICY", value_parser = ["allow", "deny"])]
     acl_default: Option<String>,
-    /// The secret of the ACL token that may do everything
-    #[arg(long, value_name = "UUID", requires = "acl_default")]
+    /// The secret of the ACL token that may do everything; without it, PUT /v1/acl/bootstrap gives one
+    #[arg(long, value_name = "UUID", requires = "acl_default", value_parser = uuid)]
     acl_token: Option<String>,
+}
+
+/// Tokens are UUIDs.
+fn uuid(text: &str) -> Result<String, String> {
+    match SessionId::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("write a UUID, such as 6f1ed002-ab55-9585-9014-ebf0951522d9".to_owned()),
+    }
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), CliError> {

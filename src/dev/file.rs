@@ -7,7 +7,7 @@
 //! What was written within the last second may be missing after a kill; a regular end keeps everything. TTLs begin anew,
 //! as with a new leader; lock-delays are forgotten, as by a server that is started anew.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -47,6 +47,12 @@ pub enum FileError {
         /// Its version.
         version: u64,
     },
+    /// Another agent keeps its state in it.
+    #[error("another agent keeps its state in {}: name another file", .file.display())]
+    InUse {
+        /// The file.
+        file: PathBuf,
+    },
     /// It cannot be written.
     #[error("cannot write the state file {}: {source}", .file.display())]
     Write {
@@ -66,6 +72,20 @@ struct Versioned {
 struct Document<K> {
     version: u64,
     state: K,
+}
+
+/// Makes sure that no other agent uses the file, for as long as what this gives is open. The lock is a file beside it, which
+/// stays: the state file itself is another one after each write.
+pub(super) fn lock(file: &Path) -> Result<File, FileError> {
+    let failed = |source| FileError::Write { file: file.to_owned(), source };
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".lock");
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(beside).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(FileError::InUse { file: file.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
 }
 
 /// Reads what was kept, into a state that is new. Where there is no file, there is nothing.

@@ -1,5 +1,6 @@
 //! The agent as a running server: it listens, and serves each connection.
 
+use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -98,6 +99,8 @@ pub struct Server {
     address: SocketAddr,
     agent: Agent,
     file: Option<PathBuf>,
+    /// Keeps other agents from the file.
+    _lock: Option<File>,
     /// What serves it, in threads of its own; taken when it stops.
     runtime: Option<Runtime>,
 }
@@ -120,8 +123,10 @@ impl Server {
             let created = humantime::format_rfc3339_nanos(SystemTime::now()).to_string();
             state.enable_acls(default == AclDefault::Allow, acl_token.as_deref(), &created);
         }
+        let lock = file.as_ref().map(|file| file::lock(file)).transpose()?;
         if let Some(file) = &file {
             file::load(file, &mut state)?;
+            file::save(file, &state.keep())?; // who cannot write it is to know now
         }
         let agent = Agent::new(state, faults);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("lictor-dev").build();
@@ -136,7 +141,7 @@ impl Server {
         if let Some(file) = &file {
             runtime.spawn(keep(file.clone(), agent.clone()));
         }
-        Ok(Self { address, agent, file, runtime: Some(runtime) })
+        Ok(Self { address, agent, file, _lock: lock, runtime: Some(runtime) })
     }
 
     /// Stops it, and keeps its state.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
 
 use super::call::Call;
 use super::reply::{Answer, Refusal, Reply};
@@ -13,7 +14,7 @@ use crate::duration::ConsulDuration;
 
 /// When it is, since the agent's start.
 pub(super) fn clock(agent: &Agent, _: &Call) -> Answer {
-    Ok(Reply::json(&json!({"Now": ConsulDuration::from(agent.now()).to_string()})))
+    Ok(line(&json!({"Now": ConsulDuration::from(agent.now()).to_string()})))
 }
 
 /// `?advance=20s` moves the clock ahead.
@@ -26,7 +27,7 @@ pub(super) fn move_clock(agent: &Agent, call: &Call) -> Answer {
 
 /// What goes wrong on purpose.
 pub(super) fn faults(agent: &Agent, _: &Call) -> Answer {
-    Ok(Reply::json(&json!({"Faults": agent.faults().to_string()})))
+    Ok(line(&json!({"Faults": agent.faults().to_string()})))
 }
 
 /// The body says what goes wrong from now on, as `--fault` does.
@@ -40,4 +41,9 @@ pub(super) fn set_faults(agent: &Agent, call: &Call) -> Answer {
 pub(super) fn no_faults(agent: &Agent, call: &Call) -> Answer {
     agent.set_faults(Faults::default());
     faults(agent, call)
+}
+
+/// An answer for people who type `curl`.
+fn line(value: &Value) -> Reply {
+    Reply::new(StatusCode::OK, "application/json", format!("{value}\n"))
 }
