@@ -68,6 +68,10 @@ pub(super) enum CliError {
     #[cfg(feature = "dev")]
     #[error(transparent)]
     Dev(#[from] crate::dev::StartError),
+    /// The demo did not come to its end.
+    #[cfg(feature = "dev")]
+    #[error("the demo stops here: {0}")]
+    Demo(String),
     /// A file, or standard output.
     #[error("{what}: {source}")]
     Io {
@@ -127,7 +131,7 @@ impl CliError {
             ) => REFUSED,
             Self::Config(_) | Self::Reconcile(_) | Self::NotFound(_) | Self::Io { .. } => FAILED,
             #[cfg(feature = "dev")]
-            Self::Dev(_) => FAILED,
+            Self::Dev(_) | Self::Demo(_) => FAILED,
             Self::Stale(_) | Self::TooMany(_) => REFUSED,
             Self::State(_) | Self::Faults(_) | Self::SavedPlan { .. } | Self::Declined | Self::Printed => FAILED,
         })

@@ -25,7 +25,7 @@ pub struct Faults(Vec<Fault>);
 /// One of them.
 #[derive(Clone, Debug, PartialEq)]
 enum Fault {
-    /// Of so many of 1, this happens.
+    /// Of so many of a hundred, this happens.
     Some(Kind, f64),
     /// While this time lasts, it happens to all.
     During(State, Times),
@@ -91,7 +91,7 @@ impl Faults {
         let mut fate = Fate::default();
         for fault in &self.0 {
             match fault {
-                Fault::Some(kind, share) if fastrand::f64() < *share => match kind {
+                Fault::Some(kind, percent) if fastrand::f64() * 100.0 < *percent => match kind {
                     Kind::Latency(latency) => fate.latency += *latency,
                     Kind::Status(status) => fate.status = Some(*status),
                     Kind::Reset => fate.line = Line::Reset,
@@ -191,10 +191,10 @@ impl Fault {
     }
 }
 
-/// `5%` as 0.05.
+/// `5%` as 5.
 fn share_of(text: &str) -> Option<f64> {
     let percent: f64 = text.strip_suffix('%')?.parse().ok()?;
-    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
+    (0.0..=100.0).contains(&percent).then_some(percent)
 }
 
 impl fmt::Display for Faults {
@@ -212,7 +212,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |time: &Duration| ConsulDuration::from(*time);
         match self {
-            Self::Some(kind, share) => {
+            Self::Some(kind, percent) => {
                 match kind {
                     Kind::Latency(time) => write!(f, "latency={}@", text(time)),
                     Kind::Status(status) => write!(f, "{}=", status.as_u16()),
@@ -220,7 +220,7 @@ impl fmt::Display for Fault {
                     Kind::Drop => f.write_str("drop="),
                     Kind::Corrupt => f.write_str("corrupt="),
                 }?;
-                write!(f, "{}%", share * 100.0)
+                write!(f, "{percent}%")
             }
             Self::During(state, times) => {
                 f.write_str(match state {
@@ -245,7 +245,7 @@ mod tests {
     fn what_is_written_is_read_and_shown_alike() {
         for text in [
             "latency=200ms@10%,500=5%,reset=1%,leaderless=3s@30s",
-            "429=100%,503=0%,drop=2.5%,corrupt=50%",
+            "429=100%,503=0%,drop=2.5%,corrupt=50%,500=7%",
             "freeze,leaderless=3s,freeze=1s@1m",
             "",
         ] {

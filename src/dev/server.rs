@@ -1,9 +1,9 @@
 //! The agent as a running server: it listens, and serves each connection.
 
-use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 
 use super::agent::Agent;
 use super::fault::Faults;
-use super::file::{self, FileError};
+use super::file::{FileError, StateFile};
 use super::http;
 use super::line::{Cut, Stream};
 use super::probe;
@@ -98,9 +98,7 @@ impl Default for Options {
 pub struct Server {
     address: SocketAddr,
     agent: Agent,
-    file: Option<PathBuf>,
-    /// Keeps other agents from the file.
-    _lock: Option<File>,
+    file: Option<Arc<StateFile>>,
     /// What serves it, in threads of its own; taken when it stops.
     runtime: Option<Runtime>,
 }
@@ -123,10 +121,10 @@ impl Server {
             let created = humantime::format_rfc3339_nanos(SystemTime::now()).to_string();
             state.enable_acls(default == AclDefault::Allow, acl_token.as_deref(), &created);
         }
-        let lock = file.as_ref().map(|file| file::lock(file)).transpose()?;
+        let file = file.map(|file| StateFile::open(&file)).transpose()?.map(Arc::new);
         if let Some(file) = &file {
-            file::load(file, &mut state)?;
-            file::save(file, &state.keep())?; // who cannot write it is to know now
+            file.load(&mut state)?;
+            file.save(|| state.keep())?; // who cannot write it is to know now
         }
         let agent = Agent::new(state, faults);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("lictor-dev").build();
@@ -141,7 +139,7 @@ impl Server {
         if let Some(file) = &file {
             runtime.spawn(keep(file.clone(), agent.clone()));
         }
-        Ok(Self { address, agent, file, _lock: lock, runtime: Some(runtime) })
+        Ok(Self { address, agent, file, runtime: Some(runtime) })
     }
 
     /// Stops it, and keeps its state.
@@ -150,10 +148,9 @@ impl Server {
     /// The state file cannot be written.
     pub fn stop(mut self) -> Result<(), FileError> {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(PAUSE); // a file that is being written is finished first
+            runtime.shutdown_timeout(PAUSE); // what is being answered is done
         }
-        let kept = self.file.take().map(|file| file::save(&file, &self.agent.with(|state| state.keep())));
-        kept.unwrap_or(Ok(()))
+        self.file.take().map_or(Ok(()), |file| file.close(|| self.agent.with(|state| state.keep())))
     }
 
     /// Where it listens.
@@ -194,6 +191,7 @@ async fn serve(listener: tokio::net::TcpListener, agent: Agent) {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .title_case_headers(true) // as Go writes them
+                .half_close(true) // who has nothing more to say is answered
                 .header_read_timeout(PATIENCE)
                 .serve_connection(stream, service);
             let _ = connection.await; // the other side may hang up at any time
@@ -201,21 +199,20 @@ async fn serve(listener: tokio::net::TcpListener, agent: Agent) {
     }
 }
 
-/// Writes the state down after each change, though not more often than that takes little of the time.
-async fn keep(file: PathBuf, agent: Agent) {
+/// Writes the state down after each change, though not for more than half of the time.
+async fn keep(file: Arc<StateFile>, agent: Agent) {
     let mut changes = agent.changes();
     let mut told = false;
     while changes.changed().await.is_ok() {
         let start = Instant::now();
-        let kept = agent.with(|state| state.keep());
-        let to = file.clone();
-        let saved = tokio::task::spawn_blocking(move || file::save(&to, &kept)).await;
+        let (file, agent) = (file.clone(), agent.clone());
+        let saved = tokio::task::spawn_blocking(move || file.save(|| agent.with(|state| state.keep()))).await;
         if let Ok(Err(error)) = &saved
             && !told
         {
             eprintln!("warning: {error}; it is tried again at the next change");
         }
         told = matches!(saved, Ok(Err(_)));
-        tokio::time::sleep((start.elapsed() * 4).max(REST)).await;
+        tokio::time::sleep(start.elapsed().max(REST)).await;
     }
 }

@@ -25,6 +25,8 @@ cases!(guarded:
     a_token_comes_in_one_of_three_ways,
     a_token_reads_itself,
     rights_are_told_when_asked,
+    of_two_rules_for_one_thing_a_denial_prevails,
+    a_policy_may_be_of_another_datacenter,
     tokens_and_policies_are_made,
     events_take_their_right,
 );
@@ -399,6 +401,29 @@ fn rights_are_told_when_asked(agent: &Target) {
     assert_eq!(told(&with(agent, r#"session "node1" { policy = "write" } key "a" { policy = "write" }"#)), [true; 3]);
     assert_eq!(told(agent), [true; 3]);
     ask(&agent.with_token(Some("nonsense"))).is(403, "ACL not found");
+}
+
+fn of_two_rules_for_one_thing_a_denial_prevails(agent: &Target) {
+    let key = unique("acl-twice");
+    let rule = |policy: &str| format!("key_prefix \"{key}\" {{ policy = \"{policy}\" }}\n");
+    for (one, other, status) in
+        [("deny", "write", 403), ("write", "deny", 403), ("write", "read", 200), ("read", "write", 200)]
+    {
+        let token = with(agent, &(rule(one) + &rule(other)));
+        assert_eq!(token.put(&format!("kv/{key}"), "x").status, status, "{one}, then {other}");
+    }
+}
+
+fn a_policy_may_be_of_another_datacenter(agent: &Target) {
+    let key = unique("acl-far");
+    for (datacenter, status) in [("dc1", 200), ("dc2", 403)] {
+        let name = unique("far");
+        let rules = r#"key_prefix "" { policy = "write" }"#;
+        agent.put("acl/policy", json!({"Name": name, "Rules": rules, "Datacenters": [datacenter]})).ok();
+        let token = agent.put("acl/token", json!({"Policies": [{"Name": name}]})).ok();
+        let token = agent.with_token(token["SecretID"].as_str());
+        assert_eq!(token.put(&format!("kv/{key}"), "x").status, status, "{datacenter}");
+    }
 }
 
 fn tokens_and_policies_are_made(agent: &Target) {

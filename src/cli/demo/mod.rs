@@ -10,6 +10,7 @@ use std::time::Duration;
 use anstream::println;
 use anstyle::{AnsiColor, Style};
 use clap::Args;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::error::{CliError, PENDING};
 use super::stop::{self, STOP};
@@ -48,13 +49,14 @@ pub(super) fn run(arguments: Arguments) -> Result<(), CliError> {
         (Some(address), _) => address,
         (None, server) => server.as_ref().map(|server| server.address().to_string()).unwrap_or_default(),
     };
+    let node = node(&address)?;
+    let stage = Stage { address, folder: Folder::new()? };
+    stage.write(FILE, &SPEC.replace("NODE", &node))?;
+    let address = &stage.address;
     match &server {
         Some(_) => println!("An agent in memory answers at http://{address} for as long as this runs (`lictor dev`)."),
         None => println!("Consul answers at {address}."),
     }
-    let node = node(&address)?;
-    let stage = Stage { address, folder: Folder::new()? };
-    stage.write(FILE, &SPEC.replace("NODE", &node))?;
     stage.play()
 }
 
@@ -119,10 +121,8 @@ impl Stage {
         }
         let second = run("second", "")?;
         self.step(&["lock", "why", LOCK], 120)?;
-        for child in [first, second] {
-            ended(&mut { child }, "lock run", 0)?;
-        }
-        Ok(())
+        first.ends("lock run", 0)?;
+        second.ends("lock run", 0)
     }
 
     fn heading(&self, text: &str) {
@@ -131,14 +131,14 @@ impl Stage {
 
     /// Shows a command, and runs it; it has to end with this code.
     fn step(&self, words: &[&str], code: u8) -> Result<(), CliError> {
-        ended(&mut self.start(words)?, words.first().unwrap_or(&""), code)
+        self.start(words)?.ends(words.first().unwrap_or(&""), code)
     }
 
     /// Shows a command, and starts it.
-    fn start(&self, words: &[&str]) -> Result<Child, CliError> {
+    fn start(&self, words: &[&str]) -> Result<Running, CliError> {
         check_stop()?;
         println!("{PROMPT}$ lictor {}{PROMPT:#}", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "));
-        self.command(words).spawn().map_err(unstarted)
+        self.command(words).spawn().map(Running).map_err(unstarted)
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -178,19 +178,35 @@ impl Drop for Folder {
     }
 }
 
-/// Waits for a command, which has to end with this code.
-fn ended(child: &mut Child, what: &str, code: u8) -> Result<(), CliError> {
-    let ended = child.wait().map_err(unstarted)?;
-    if ended.code() == Some(code.into()) {
-        return Ok(());
+/// A command that was started. Dropping it ends it, in an orderly way.
+struct Running(Child);
+
+impl Running {
+    /// Waits for it; it has to end with this code.
+    fn ends(mut self, what: &str, code: u8) -> Result<(), CliError> {
+        let ended = self.0.wait().map_err(unstarted)?;
+        if ended.code() == Some(code.into()) {
+            return Ok(());
+        }
+        check_stop()?;
+        Err(CliError::Demo(format!("`lictor {what}` ended with {ended}, and {code} was expected")))
     }
-    check_stop()?;
-    Err(CliError::NotFound(format!("`lictor {what}` ended with {ended}, and {code} was expected: the demo stops here")))
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None))
+            && let Some(pid) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw)
+        {
+            let _ = kill_process(pid, Signal::TERM); // it may just have ended
+            let _ = self.0.wait();
+        }
+    }
 }
 
 /// Ends the demo where a signal came.
 fn check_stop() -> Result<(), CliError> {
-    if STOP.load(Ordering::Relaxed) { Err(CliError::Declined) } else { Ok(()) }
+    if STOP.load(Ordering::Relaxed) { Err(CliError::Demo("somebody ended it".to_owned())) } else { Ok(()) }
 }
 
 /// A word as one types it.

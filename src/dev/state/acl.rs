@@ -66,6 +66,8 @@ pub(in crate::dev) struct PolicyLink {
 pub(in crate::dev) struct Acls {
     /// Whether what no rule is about is allowed; `None`: everything is, and there are no ACLs.
     default: Option<bool>,
+    /// Where this is: a policy may be for some datacenters alone.
+    datacenter: String,
     policies: BTreeMap<String, Policy>,
     /// By their secrets.
     tokens: BTreeMap<String, Token>,
@@ -161,7 +163,9 @@ impl Acls {
         let token = self.token(secret.unwrap_or(ANONYMOUS.1)).ok_or_else(|| Fault::new("ACL not found"))?;
         let mut rules = Rules::default();
         for policy in token.policies.iter().filter_map(|id| self.policies.get(id)) {
-            rules.merge(&policy.parsed);
+            if policy.datacenters.is_empty() || policy.datacenters.contains(&self.datacenter) {
+                rules.merge(&policy.parsed);
+            }
         }
         Ok(Arc::new(Rights { unlimited: false, rules, default }))
     }
@@ -235,6 +239,7 @@ impl State {
             ..Policy::default()
         };
         self.acls.default = Some(default);
+        self.acls.datacenter.clone_from(&self.identity.datacenter);
         self.acls.policies.insert(policy.id.clone(), policy);
         self.tables.touch(Table::Policies, index);
         if let Some(secret) = management {

@@ -68,13 +68,15 @@ impl Rules {
             let bare = kind.strip_suffix("_prefix").unwrap_or(kind);
             let Some((_, resource, rule, field)) = NAMED.iter().find(|(name, ..)| *name == bare) else { continue };
             let to = if bare == kind { &mut rules.exact } else { &mut rules.prefixes };
-            for (name, attributes) in below.as_object().into_iter().flatten() {
+            let named = objects(below).into_iter().flatten();
+            for (name, attributes) in named.flat_map(|(name, all)| objects(all).into_iter().map(move |one| (name, one)))
+            {
                 let policy = attributes.get("policy").and_then(Value::as_str).unwrap_or_default();
                 let access = access(policy, *resource == Key).ok_or_else(|| {
                     let enterprise = "EnterpriseRule:acl.EnterpriseRule{}";
                     format!("Invalid {kind} policy: &acl.{rule}{{{field}:{name:?}, Policy:{policy:?}, {enterprise}}}")
                 })?;
-                to.insert((*resource, name.clone()), access);
+                grant(to, (*resource, name.clone()), access);
             }
         }
         Ok(rules)
@@ -83,20 +85,14 @@ impl Rules {
     /// Adds other rules. Of two that name the same thing, a denial prevails, and else what allows more.
     pub fn merge(&mut self, other: &Self) {
         for (to, from) in [(&mut self.exact, &other.exact), (&mut self.prefixes, &other.prefixes)] {
-            for (what, access) in from {
-                to.entry(what.clone()).and_modify(|there| *there = (*there).max(*access)).or_insert(*access);
-            }
+            from.iter().for_each(|(what, access)| grant(to, what.clone(), *access));
         }
     }
 
     /// The rule for this: one that names it, or else the longest prefix.
     pub fn find(&self, resource: Resource, name: &str) -> Option<Access> {
-        let named = self.exact.get(&(resource, name.to_owned()));
-        let longest = || {
-            let ends = (0..=name.len()).rev().filter_map(|end| name.get(..end));
-            ends.map(|prefix| (resource, prefix.to_owned())).find_map(|prefix| self.prefixes.get(&prefix))
-        };
-        named.or_else(longest).copied()
+        let named = self.exact.get(&(resource, name.to_owned())).copied();
+        named.or_else(|| self.prefix(resource, name))
     }
 
     /// All rules for what begins with this.
@@ -109,6 +105,20 @@ impl Rules {
     pub fn prefix(&self, resource: Resource, prefix: &str) -> Option<Access> {
         let of = self.prefixes.iter().filter(|((of, name), _)| *of == resource && prefix.starts_with(name.as_str()));
         of.max_by_key(|((_, name), _)| name.len()).map(|(_, access)| *access)
+    }
+}
+
+/// Of two rules for the same thing, a denial prevails, and else what allows more.
+fn grant(to: &mut BTreeMap<(Resource, String), Access>, what: (Resource, String), access: Access) {
+    to.entry(what).and_modify(|there| *there = (*there).max(access)).or_insert(access);
+}
+
+/// An object, or several.
+fn objects(value: &Value) -> Vec<&Map<String, Value>> {
+    match value {
+        Value::Object(map) => vec![map],
+        Value::Array(all) => all.iter().flat_map(objects).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -168,7 +178,10 @@ impl<'a> Hcl<'a> {
             };
             // Rules of one kind stand one behind the other.
             if let Value::Object(labelled) = body.entry(name).or_insert_with(|| Map::new().into()) {
-                labelled.insert(label, value);
+                match labelled.entry(label).or_insert_with(|| Value::Array(Vec::new())) {
+                    Value::Array(all) => all.push(value),
+                    other => *other = value, // there is none: only arrays are put in
+                }
             }
         }
     }
@@ -177,7 +190,11 @@ impl<'a> Hcl<'a> {
         match self.peek() {
             Some('"') => self.string().map(Value::String),
             Some('{') => self.object(depth),
-            Some(_) => self.word().map(Value::String),
+            Some(_) => match self.word()?.as_str() {
+                "true" => Ok(Value::Bool(true)),
+                "false" => Ok(Value::Bool(false)),
+                word => Err(self.fault(&format!("a value stands between quotes: {word}"))),
+            },
             None => Err(self.fault("expected a value, got: EOF")),
         }
     }

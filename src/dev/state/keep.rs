@@ -9,8 +9,8 @@ use super::{Catalog, Check, Entry, Fault, KeptAcls, LocalCheck, Node, Service, S
 /// What is kept. Times are not: a process that is started anew has another clock.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::dev) struct Kept {
-    datacenter: String,
-    node: String,
+    pub datacenter: String,
+    pub node: String,
     index: u64,
     tables: Tables,
     keys: Vec<Entry>,
@@ -56,15 +56,15 @@ impl State {
         }
     }
 
+    /// Whether this was kept by an agent of the same node.
+    pub fn is_of(&self, kept: &Kept) -> bool {
+        let here = &self.identity;
+        (&here.datacenter, &here.node) == (&kept.datacenter, &kept.node)
+    }
+
     /// Takes up what was kept, in a state that is new. TTLs begin anew, as with a new leader.
     pub fn restore(&mut self, kept: Kept) -> Result<(), Fault> {
-        let Kept { datacenter, node, index, tables, keys, tombstones, sessions, catalog, local, acls } = kept;
-        let here = &self.identity;
-        if (&datacenter, &node) != (&here.datacenter, &here.node) {
-            return Err(Fault(format!(
-                "it is of node {node:?} in datacenter {datacenter:?}: start it with --node and --datacenter so"
-            )));
-        }
+        let Kept { index, tables, keys, tombstones, sessions, catalog, local, acls, .. } = kept;
         self.catalog = Catalog::of(catalog);
         self.adopt_itself();
         self.index = self.index.max(index);

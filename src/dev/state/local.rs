@@ -301,7 +301,8 @@ impl State {
     pub(super) fn make_check(&mut self, id: &str) {
         let Some(interval) = self.local.checks.get(id).map(|local| local.interval) else { return };
         self.local.probes.insert(id.to_owned());
-        let at = self.now() + interval;
+        // Once, however far the clock was moved.
+        let at = self.now().max(self.until).saturating_add(interval);
         self.schedule(Deadline::Probe(id.to_owned()), Some(at));
     }
 

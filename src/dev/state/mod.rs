@@ -58,6 +58,8 @@ pub(super) struct State {
     index: u64,
     /// When it is, since the agent's start. Nothing below looks at another clock.
     now: Duration,
+    /// To when the time is being set.
+    until: Duration,
     /// What is to happen by itself, the soonest first.
     deadlines: BTreeSet<(Duration, Deadline)>,
     pub tables: Tables,
@@ -100,6 +102,7 @@ impl State {
             identity,
             index: 0,
             now: Duration::ZERO,
+            until: Duration::ZERO,
             deadlines: BTreeSet::new(),
             tables: Tables::default(),
             keys: Keys::default(),
@@ -121,12 +124,13 @@ impl State {
 
     /// Begins a write, and gives its index.
     pub(super) fn next_index(&mut self) -> u64 {
-        self.index += 1;
+        self.index = self.index.saturating_add(1);
         self.index
     }
 
     /// Sets the time, and does what is due by then, in its order.
     pub fn advance(&mut self, now: Duration) {
+        self.until = now;
         while let Some((at, _)) = self.deadlines.first()
             && *at <= now
             && let Some((at, deadline)) = self.deadlines.pop_first()
