@@ -226,6 +226,9 @@ impl<'de> Deserialize<'de> for ConsulDuration {
     }
 }
 
+/// What a duration's text looks like, in a schema.
+pub(crate) const PATTERN: &str = r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)((ns|us|µs|μs|ms|s|m|h)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))*)?$";
+
 impl JsonSchema for ConsulDuration {
     fn schema_name() -> Cow<'static, str> {
         "Duration".into()
@@ -238,7 +241,7 @@ impl JsonSchema for ConsulDuration {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": ["string", "number"],
-            "pattern": r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)((ns|us|µs|μs|ms|s|m|h)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))*)?$",
+            "pattern": PATTERN,
             "minimum": 0
         })
     }

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
-use similar::{ChangeTag, TextDiff};
+use similar::algorithms::{Capture, Compact, Replace, myers};
+use similar::{ChangeTag, DiffOp};
 
 use super::document::{ChangeDocument, NotDone, PlanDocument};
 use super::text::printable;
@@ -50,10 +51,10 @@ fn push_change(text: &mut String, change: &ChangeDocument) -> std::fmt::Result {
                 (property(field, &difference.before), property(field, &difference.after))
             }
         };
-        // Not as `from_lines` does, for which a carriage return is a line's end, too.
+        // Not as `TextDiff` has them, for which a carriage return is a line's end, too.
         let (before, after): (Vec<&str>, Vec<&str>) =
             (before.split_terminator('\n').collect(), after.split_terminator('\n').collect());
-        for line in TextDiff::from_slices(&before, &after).iter_all_changes() {
+        for line in operations(&before, &after).iter().flat_map(|operation| operation.iter_changes(&before, &after)) {
             let value = printable(line.value());
             match line.tag() {
                 ChangeTag::Delete => writeln!(text, "{RED}-{value}{RED:#}")?,
@@ -63,6 +64,16 @@ fn push_change(text: &mut String, change: &ChangeDocument) -> std::fmt::Result {
         }
     }
     change.fallout.iter().try_for_each(|fallout| writeln!(text, "{RED}# {}{RED:#}", printable(fallout)))
+}
+
+/// What makes one text of the other. Not by `capture_diff_slices`: with it come all algorithms of the library, the tenth part
+/// of a megabyte.
+fn operations(before: &[&str], after: &[&str]) -> Vec<DiffOp> {
+    let mut found = Compact::new(Replace::new(Capture::new()), before, after);
+    match myers::diff(&mut found, before, 0..before.len(), after, 0..after.len()) {
+        Ok(()) => found.into_inner().into_inner().into_ops(),
+        Err(never) => match never {},
+    }
 }
 
 /// `field: value`. A value of several lines stands below it, indented, with the sign by which YAML tells whether the last

@@ -247,6 +247,25 @@ pub fn schema() -> Schema {
     schema
 }
 
+/// The same without what is for people: what a text is held against.
+pub fn bare_schema() -> Schema {
+    let mut schema = schema();
+    Bare.transform(&mut schema);
+    schema
+}
+
+/// Takes out what is for people.
+struct Bare;
+
+impl Transform for Bare {
+    fn transform(&mut self, schema: &mut Schema) {
+        for keyword in ["$schema", "description", "title"] {
+            schema.remove(keyword);
+        }
+        transform_subschemas(self, schema);
+    }
+}
+
 /// Takes out what the derivation leaves behind: line breaks of the source, defaults that are none, numbers' formats. And
 /// nulls: a field with nothing behind it is a slip.
 struct Tidy;

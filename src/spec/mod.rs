@@ -31,7 +31,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::object::DesiredState;
 
-pub use document::schema;
+pub use document::{bare_schema, schema};
 pub use fault::Fault;
 pub use gather::SAVED_PLAN;
 pub use glance::glance;
@@ -91,7 +91,10 @@ pub struct ValueFile {
 /// # Errors
 /// Every fault of every text, in their order.
 pub fn read(texts: &[Text], values: Values<'_>) -> Result<DesiredState, Vec<Fault>> {
-    static SHAPE: LazyLock<shape::Shape> = LazyLock::new(|| shape::Shape::of(document::schema().as_value()));
+    // Written by `make generate`: to derive it here would take longer, and a fortieth of the binary.
+    const SCHEMA: &str = include_str!("schema.json");
+    static SHAPE: LazyLock<shape::Shape> =
+        LazyLock::new(|| shape::Shape::of(&serde_json::from_str(SCHEMA).unwrap_or_default()));
     let mut gathered = gather::Gathered::default();
     for text in texts {
         gathered.text(text, &SHAPE, values);

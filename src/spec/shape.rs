@@ -1,9 +1,8 @@
 //! What a document may look like: the schema, made ready to be held against a tree.
 
-use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value};
 
-use crate::duration::ConsulDuration;
+use crate::duration::PATTERN;
 
 /// What a node may be.
 #[derive(Debug)]
@@ -55,7 +54,7 @@ impl Shape {
         let limit = |word: &str| words.get(word).and_then(Value::as_u64);
         let inner = |word: &str| Box::new(words.get(word).map_or(Self::Any, Self::of));
         match words.get("type") {
-            Some(Value::Array(_)) if words.get("pattern") == duration_pattern().as_ref() => Self::Duration,
+            Some(Value::Array(_)) if words.get("pattern").and_then(Value::as_str) == Some(PATTERN) => Self::Duration,
             Some(Value::String(name)) => match name.as_str() {
                 "string" => Self::Text,
                 "boolean" => Self::Flag,
@@ -137,9 +136,4 @@ impl Record {
     pub fn listed(&self) -> String {
         self.names().filter(|name| !name.starts_with('$')).collect::<Vec<_>>().join(", ")
     }
-}
-
-/// What tells a duration from other texts and numbers.
-fn duration_pattern() -> Option<Value> {
-    ConsulDuration::json_schema(&mut SchemaGenerator::default()).get("pattern").cloned()
 }
