@@ -227,7 +227,8 @@ impl<'de> Deserialize<'de> for ConsulDuration {
 }
 
 /// What a duration's text looks like, in a schema.
-pub(crate) const PATTERN: &str = r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)((ns|us|µs|μs|ms|s|m|h)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))*)?$";
+pub(crate) const PATTERN: &str =
+    r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)((ns|us|µs|μs|ms|s|m|h)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))*)?$";
 
 impl JsonSchema for ConsulDuration {
     fn schema_name() -> Cow<'static, str> {

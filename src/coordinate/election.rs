@@ -22,18 +22,13 @@
 
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
-use crate::consul::{Client, KvPair, Operation, Query, TxnError, Watch, check_key};
+use crate::consul::{Client, KvPair, Operation, Query, TxnError, check_key};
 
 use super::held::{After, Held};
 use super::hold::{LOCK_DELAY, check_ttl, renewed, session};
-use super::kind::Kind;
+use super::leader::{ELECTION, Persistent, leader_of};
 use super::lock::{Lock, Try};
-use super::{Cancel, Error, LOCK_FLAGS, Limits, Lost, Session, Waiter, stamped, wait};
-
-/// The keys of elections are HashiCorp's locks. Go's `consulapi` gives its keys no flags.
-const ELECTION: Kind = Kind { flags: LOCK_FLAGS, what: "an election", or_plain: true, again: false, stamp: stamped };
+use super::{Cancel, Candidate, Changes, Error, Leader, Limits, Lost, Session, Waiter, wait};
 
 /// An election: a key, and where it is.
 ///
@@ -57,34 +52,6 @@ pub struct Election {
     client: Client,
     query: Query,
     key: String,
-}
-
-/// Who stands: what others read in the key's value while it leads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Candidate {
-    contact: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<String>,
-    identifier: String,
-}
-
-/// Who leads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Leader {
-    /// How to reach it, as it said; often a URL.
-    pub contact: String,
-    /// What it said of itself.
-    pub description: Option<String>,
-    /// Who it is, the host's name unless it said otherwise; `None` where another program leads.
-    pub identifier: Option<String>,
-    /// Since when, by its own clock, as RFC 3339 has it; `None` where another program leads.
-    pub since: Option<String>,
-    /// Whether its leadership outlasts the process that took it: see [`Election::hold`].
-    pub persistent: bool,
-    /// The id of its session. Whoever knows it can acquire keys in its name.
-    pub session: String,
-    /// Its fencing token: see [`Leadership::token`].
-    pub token: u64,
 }
 
 /// Leadership, held. Dropping it resigns, as far as that can be done then; [`resign`](Self::resign) says whether it was.
@@ -119,39 +86,6 @@ pub enum Resigned {
     Nobody,
     /// Somebody else leads, and was left alone.
     Other(Leader),
-}
-
-/// The leaders of an election, one after another, as an iterator that never ends: see [`Election::observe`].
-#[derive(Debug)]
-pub struct Changes {
-    watch: Watch<Vec<KvPair>>,
-    last: Option<Option<Leader>>,
-}
-
-impl Candidate {
-    /// Somebody who can be reached by `contact`, under the host's name.
-    pub fn new(contact: &str) -> Self {
-        Self { contact: contact.to_owned(), description: None, identifier: super::host_name() }
-    }
-
-    /// With a description, for people.
-    #[must_use]
-    pub fn description(self, description: &str) -> Self {
-        Self { description: Some(description.to_owned()), ..self }
-    }
-
-    /// With another identifier than the host's name.
-    #[must_use]
-    pub fn identifier(self, identifier: &str) -> Self {
-        Self { identifier: identifier.to_owned(), ..self }
-    }
-}
-
-impl Leader {
-    /// Whether it is this candidate, beyond its process.
-    fn is(&self, candidate: &Candidate) -> bool {
-        self.persistent && self.identifier.as_deref() == Some(&candidate.identifier)
-    }
 }
 
 impl Election {
@@ -403,102 +337,5 @@ impl Leadership<'_> {
     /// [`Error::SessionLost`] where it did not lead any more; or what Consul answered.
     pub fn resign(mut self) -> Result<(), Error> {
         self.0.give_up()
-    }
-}
-
-impl Iterator for Changes {
-    type Item = Result<Option<Leader>, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let leader = match self.watch.next()? {
-                Ok((pairs, _)) => leader_of(pairs.first()),
-                Err(error) => Err(error.into()),
-            };
-            match leader {
-                Ok(leader) if self.last.as_ref() == Some(&leader) => {}
-                Ok(leader) => {
-                    self.last = Some(leader.clone());
-                    return Some(Ok(leader));
-                }
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    }
-}
-
-/// What a leader's value says.
-#[derive(Deserialize)]
-struct Said {
-    contact: String,
-    #[serde(default)]
-    description: Option<String>,
-    #[serde(default)]
-    identifier: Option<String>,
-    #[serde(default)]
-    since: Option<String>,
-    #[serde(default)]
-    persistent: bool,
-}
-
-/// A candidate whose leadership outlasts its process.
-#[derive(Serialize)]
-struct Persistent<'a> {
-    #[serde(flatten)]
-    candidate: &'a Candidate,
-    persistent: bool,
-}
-
-/// Who holds the key, as its value has it: ours, or the JSON text that Go's `consulapi` writes, or any text.
-fn leader_of(pair: Option<&KvPair>) -> Result<Option<Leader>, Error> {
-    let Some(pair) = pair else { return Ok(None) };
-    if !ELECTION.has(pair) {
-        // Data that nobody holds, and that nobody ever locked, is not to be read as an election either.
-        return Err(ELECTION.conflict(pair));
-    }
-    let Some(session) = pair.session.clone() else { return Ok(None) };
-    let said = pair.json::<Said>().unwrap_or_else(|_| Said {
-        contact: pair.json::<String>().unwrap_or_else(|_| String::from_utf8_lossy(&pair.value).into_owned()),
-        description: None,
-        identifier: None,
-        since: None,
-        persistent: false,
-    });
-    let Said { contact, description, identifier, since, persistent } = said;
-    Ok(Some(Leader { contact, description, identifier, since, persistent, session, token: pair.modify_index }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pair(value: &str, flags: u64, session: Option<&str>, lock_index: u64) -> KvPair {
-        KvPair {
-            key: "k".to_owned(),
-            flags,
-            value: value.as_bytes().to_vec(),
-            session: session.map(ToOwned::to_owned),
-            lock_index,
-            create_index: 1,
-            modify_index: 7,
-        }
-    }
-
-    #[test]
-    fn a_leader_is_read_from_our_value_from_gos_and_from_any() {
-        let read = |value: &str, flags| leader_of(Some(&pair(value, flags, Some("s"), 1))).unwrap().unwrap();
-        let ours = read(r#"{"contact":"http://a","identifier":"host","since":"2026-01-01T00:00:00Z"}"#, LOCK_FLAGS);
-        assert_eq!((ours.contact.as_str(), ours.identifier.as_deref(), ours.token), ("http://a", Some("host"), 7));
-        assert_eq!(read(r#""http://b""#, 0).contact, "http://b");
-        assert_eq!(read("plain", LOCK_FLAGS).contact, "plain");
-    }
-
-    #[test]
-    fn what_was_never_locked_is_no_election() {
-        assert_eq!(leader_of(None).unwrap(), None);
-        assert_eq!(leader_of(Some(&pair("x", LOCK_FLAGS, None, 1))).unwrap(), None);
-        assert_eq!(leader_of(Some(&pair("x", 0, None, 3))).unwrap(), None, "a Go candidate has abdicated");
-        assert!(leader_of(Some(&pair("data", 0, None, 0))).is_err());
-        assert!(leader_of(Some(&pair("x", 42, Some("s"), 1))).is_err());
     }
 }

@@ -13,6 +13,7 @@ mod session;
 mod tables;
 mod txn;
 mod txn_catalog;
+mod upkeep;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
