@@ -179,7 +179,12 @@ fn a_file_that_makes_no_sense_is_refused_and_kept() {
     assert!(nowhere.contains("cannot write the state file nowhere/state.json"), "{nowhere}");
     assert!(lab.fails("dev --acl-default deny --acl-token secret", 64).contains("write a UUID"));
     lab.file("folder/x", "");
-    assert!(lab.fails("dev --listen 127.0.0.1:0 --file folder", 1).contains("cannot read the state file"));
+    assert!(Command::new("mkfifo").arg(lab.path("pipe")).status().unwrap().success());
+    for odd in ["folder", "pipe"] {
+        let stderr = lab.fails(&format!("dev --listen 127.0.0.1:0 --file {odd}"), 1);
+        assert!(stderr.contains("cannot read the state file") && stderr.contains("it is no regular file"), "{stderr}");
+        assert!(!lab.path(&format!("{odd}.lock")).exists());
+    }
 }
 
 #[test]

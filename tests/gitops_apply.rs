@@ -159,6 +159,26 @@ fn guards_refuse_and_not_a_byte_changes() {
 }
 
 #[test]
+fn a_session_on_a_node_that_does_not_exist_is_refused_before_a_write() {
+    let agent = agent();
+    let lab = Lab::of(&agent);
+    let before = world(&agent);
+    let sessions = "sessions:\n  - {name: here, node: node1, checks: []}\n  - {name: there, node: ext, checks: []}\n";
+    lab.spec(&format!("{sessions}keys: [{{key: app/a, value: x}}]"));
+    for line in ["plan s.yaml", "apply s.yaml --yes"] {
+        let ran = lab.run(line);
+        assert_eq!(ran.code, Some(3), "{ran}");
+        assert!(ran.to_string().contains("there is no node \"ext\"") && ran.stderr.contains("catalog nodes"), "{ran}");
+    }
+    assert_eq!(world(&agent), before);
+    // A node that the same spec makes is there in time.
+    lab.spec(&format!("{sessions}services: [{{name: db, node: ext, node_address: 10.0.0.9}}]"));
+    lab.ok("apply s.yaml --yes");
+    assert_eq!(agent.session_ids("there").len(), 1);
+    lab.is_settled();
+}
+
+#[test]
 fn a_key_that_somebody_holds_is_not_pruned() {
     let agent = agent();
     let lab = Lab::of(&agent);

@@ -27,6 +27,7 @@ fn hint(reason: &UnsafeState) -> Option<String> {
         UnsafeState::Held(_) => {
             "wait until the key is free; `--force` writes keys that are held, where they are declared without a session"
         }
+        UnsafeState::NoNode(_) => "`lictor catalog nodes` lists the nodes that there are",
         UnsafeState::TooManyDeletes { .. } => "`--max-delete` says how many may be deleted: a number, or a share",
         UnsafeState::Empty(_) => "`--allow-empty` deletes all that the owner has",
         UnsafeState::Service(reason) => return reconcile::Error::from(reason.clone()).hint(),

@@ -103,6 +103,11 @@ impl StateFile {
     pub fn open(file: &Path) -> Result<Self, FileError> {
         // Behind a link, it is what the link names that is put in place.
         let file = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        // To read a pipe would last for ever, and a device would be replaced by a file.
+        if std::fs::metadata(&file).is_ok_and(|there| !there.is_file()) {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
+            return Err(FileError::Read { file, source });
+        }
         let failed = |source| FileError::Write { file: file.clone(), source };
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(beside(&file, ".lock"));
         let lock = lock.map_err(failed)?;

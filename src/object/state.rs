@@ -123,6 +123,8 @@ pub struct ObservedState {
     pub services: BTreeMap<ObjectId, ObservedService>,
     /// The nodes that bear, or are to bear, services.
     pub nodes: BTreeMap<String, NodeState>,
+    /// The nodes of declared sessions that certainly do not exist, as they are spelled there.
+    pub missing_nodes: BTreeSet<String>,
 }
 
 /// A node that is to bear services.

@@ -104,6 +104,7 @@ impl StatePlan {
     ///
     /// | observed | policy | plan |
     /// |---|---|---|
+    /// | none, and no node, which no service declares with an address either | any | refuse |
     /// | differs, to be protected | any | refuse: a replacement destroys it |
     /// | differs, and there are more that differ, besides those that our record was replacing | no `force` | refuse |
     /// | differs, its keys all move along to its successor or are deleted | any | replace |
@@ -166,7 +167,9 @@ impl StatePlan {
             let claim = sight.claim(policy.adopt);
             planner.confirm(id, &claim, &sight);
             match (&declared.object, sight.existing) {
-                (Object::Session(wish), Existing::Sessions(seen)) => planner.session(id, declared, wish, claim, seen),
+                (Object::Session(wish), Existing::Sessions(seen)) => {
+                    planner.session(id, declared, wish, &nodes, claim, seen);
+                }
                 (Object::Service { node, spec }, Existing::Service(seen)) => {
                     planner.service(id, node, spec, &nodes, claim, seen);
                 }

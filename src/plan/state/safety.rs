@@ -91,6 +91,9 @@ pub enum UnsafeState {
     /// The session that is to hold a key is not declared.
     #[error("it is to be held by {0}, which is not declared")]
     NoHolder(ObjectId),
+    /// A session would be made on a node that does not exist.
+    #[error("there is no node {0:?}, and no service declares one of that name with an address")]
+    NoNode(String),
     /// Two services say different things of their node.
     #[error("{first} and {other} say different things of their node")]
     NodeAtOdds {

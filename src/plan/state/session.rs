@@ -1,9 +1,12 @@
 //! The sessions of a plan for many objects.
 
+use std::collections::BTreeMap;
+
 use crate::object::{Declared, HeldLocks, ObjectId, ObservedSession, Session, SessionId};
 use crate::plan::{Change, DeleteReason, Desired, Plan, Policy};
 
 use super::planner::Planner;
+use super::service::NodeWish;
 use super::{Claim, SpareReason, StateChange, Step, UnsafeState};
 
 impl<'a> Planner<'a> {
@@ -12,6 +15,7 @@ impl<'a> Planner<'a> {
         id: &'a ObjectId,
         declared: &Declared,
         wish: &Session,
+        nodes: &BTreeMap<&str, NodeWish<'a>>,
         claim: Claim,
         seen: &'a [ObservedSession],
     ) {
@@ -22,6 +26,9 @@ impl<'a> Planner<'a> {
         match claim {
             Claim::Foreign { owner } => self.refuse(id, UnsafeState::Foreign { owner }),
             Claim::Unowned => self.leave_unowned(id, equal.is_some()),
+            _ if seen.is_empty() && self.has_no_node(wish, nodes) => {
+                self.refuse(id, UnsafeState::NoNode(wish.node.clone()));
+            }
             // The two plain cases, of which there may be many.
             claim if seen.is_empty() => {
                 self.change(id, claim, Step::Session(Change::Create { after: wish.clone() }), false);
@@ -29,6 +36,12 @@ impl<'a> Planner<'a> {
             claim if equal.is_some() && seen.len() == 1 => self.as_declared(id, claim),
             claim => self.settle_session(id, declared, wish, claim, seen),
         }
+    }
+
+    /// Whether there will be no node when the session is made: services, and the nodes that they declare, come before.
+    fn has_no_node(&self, wish: &Session, nodes: &BTreeMap<&str, NodeWish<'a>>) -> bool {
+        self.observed.missing_nodes.contains(&wish.node)
+            && !nodes.keys().any(|name| name.eq_ignore_ascii_case(&wish.node))
     }
 
     /// As [`Plan::between`] says.

@@ -78,7 +78,8 @@ pub(super) fn observe(
 ) -> Result<ObservedState, Error> {
     let sessions = sessions(run, desired, mentioned)?;
     let keys = keys(run, mentioned)?;
-    let mut observed = ObservedState { sessions, keys, ..ObservedState::default() };
+    let missing_nodes = missing_nodes(run, desired, &sessions)?;
+    let mut observed = ObservedState { sessions, keys, missing_nodes, ..ObservedState::default() };
     services(run, mentioned, &mut observed)?;
     Ok(observed)
 }
@@ -200,6 +201,35 @@ fn prove_sessions_are_seen(client: &Client, nodes: &BTreeSet<&str>) -> Result<()
     hidden.map_or(Ok(()), |node| {
         Err(Error::Blind { what: format!("the sessions of node '{node}'"), rule: format!("session \"{node}\" = read") })
     })
+}
+
+/// Of the nodes on which sessions are to be made, and none was seen: those that do not exist. None where ACLs may hide them.
+fn missing_nodes(
+    run: &StateReconciler<'_>,
+    desired: &DesiredState,
+    sessions: &BTreeMap<ObjectId, Vec<ObservedSession>>,
+) -> Result<BTreeSet<String>, Error> {
+    let mut nodes: BTreeSet<&str> = desired.objects.keys().filter_map(node_of_session).collect();
+    for id in sessions.keys() {
+        nodes.remove(node_of_session(id).unwrap_or_default());
+    }
+    let (catalog, query) = (run.client.catalog(), run.query.consistent());
+    if nodes.len() > FEW_NODES {
+        let there: HashSet<String> = catalog.nodes(&query)?.into_iter().map(|node| node.node.to_lowercase()).collect();
+        nodes.retain(|node| !there.contains(&node.to_lowercase()));
+    } else {
+        let names: Vec<&str> = nodes.iter().copied().collect();
+        let there = parallel::all(&names, run.parallelism, |node| catalog.has_node(node, &query))?;
+        nodes = names.into_iter().zip(there).filter(|(_, there)| !there).map(|(node, _)| node).collect();
+    }
+    if nodes.is_empty() || run.client.acl().is_enabled()? {
+        return Ok(BTreeSet::new());
+    }
+    Ok(nodes.into_iter().map(str::to_owned).collect())
+}
+
+fn node_of_session(id: &ObjectId) -> Option<&str> {
+    if let ObjectId::Session { node, .. } = id { Some(node) } else { None }
 }
 
 /// The keys that are mentioned, in few reads: see [`KeyReconciler::observe`], which bounds what else is read for them.

@@ -389,6 +389,17 @@ fn a_node_that_cannot_be_is_refused() {
 }
 
 #[test]
+fn a_session_on_a_node_that_does_not_exist_is_refused() {
+    let mut world = World::default();
+    world.observed.missing_nodes.insert(NODE.to_owned());
+    refuses(&plan(&world, [session("a", 1)]), &session_id("a"), &UnsafeState::NoNode(NODE.to_owned()));
+    let node =
+        ExternalNode { name: NODE.to_uppercase(), address: Some("10.0.0.9".to_owned()), ..ExternalNode::default() };
+    let made = plan(&world, [session("a", 1), service_on(node, "s", 1)]);
+    assert!(made.is_safe() && made.changes.len() == 2, "{:?}", made.refusals);
+}
+
+#[test]
 fn services_that_disagree_about_their_node_are_refused() {
     let items = [service_on(external(Some("10.0.0.8")), "s", 1), service_on(external(Some("10.0.0.9")), "t", 1)];
     let plan = plan(&World::default(), items);
