@@ -2,6 +2,11 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
 use lictor::consul::{Client, Config, ConfigError, Error, Query, Secret, SessionRequest, Settings};
 use support::{Agent, unique};
 
@@ -96,4 +101,60 @@ fn settings_that_cannot_work_fail_before_anything_is_sent() {
     assert!(half.into_config().unwrap_err().to_string().contains("required together"));
     let config = Config { timeout: std::time::Duration::from_secs(1), ..Config::default() };
     assert_eq!(Client::new(config).unwrap().address(), "http://localhost:8500");
+}
+
+/// A server that answers a request of each connection with `answer`, and closes it then unless it is to stay open. Each
+/// connection is told of when it is answered, or closed. It is a stub, because an agent closes no idle connection.
+fn stub(answer: &'static [&'static str], stays: bool) -> (Client, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = Settings {
+        host: Some(listener.local_addr().unwrap().to_string()),
+        timeout: Some(Duration::from_secs(1)),
+        ..Settings::default()
+    };
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for mut stream in listener.incoming().flatten() {
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0); // a small request comes whole
+            for part in answer {
+                if stream.write_all(part.as_bytes()).is_err() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            if stays {
+                open.push(stream);
+            } else {
+                drop(stream);
+            }
+            let _ = tell.send(());
+        }
+    });
+    (Client::new(settings.into_config().unwrap()).unwrap(), told)
+}
+
+#[test]
+fn a_kept_connection_that_was_closed_is_not_used() {
+    let (client, closed) = stub(&["HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{\"ID\":\"a\"}"], false);
+    for _ in 0..3 {
+        // A create is sent once: on a connection that is gone it would fail, and nobody knew whether it was carried out.
+        assert_eq!(client.session().create(&SessionRequest::default(), &Query::default()).unwrap(), "a");
+        closed.recv().unwrap();
+    }
+}
+
+#[test]
+fn an_agent_that_stalls_in_the_middle_of_an_answer_is_not_waited_for() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
+    const TRICKLE: [&str; 101] = {
+        let mut parts = ["x"; 101];
+        parts[0] = HEAD;
+        parts
+    };
+    for answer in [&["HTTP/1.1 200 OK\r\n"][..], &[HEAD, "{\"ID\""], &TRICKLE] {
+        let (client, _told) = stub(answer, true);
+        let error = client.session().create(&SessionRequest::default(), &Query::default()).unwrap_err();
+        assert!(matches!(error, Error::Timeout { .. }), "{error}");
+    }
 }

@@ -285,8 +285,8 @@ impl Client {
     fn exchange(&self, request: &Request) -> Result<Response, Error> {
         let start = Instant::now();
         let mut pause = FIRST_PAUSE;
+        let mut left = self.inner.config.timeout;
         loop {
-            let left = self.inner.config.timeout.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
             let error = match self.try_once(request, left) {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
@@ -300,6 +300,7 @@ impl Client {
             }
             std::thread::sleep(rest);
             pause = (pause * 2).min(LONGEST_PAUSE);
+            left = self.inner.config.timeout.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
         }
     }
 

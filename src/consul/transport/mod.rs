@@ -1,6 +1,6 @@
 //! Sends one request and reads one answer. This room is the only one that names ureq.
 
-mod unix;
+mod socket;
 mod whole;
 
 use std::error::Error as StdError;
@@ -15,13 +15,14 @@ use serde::Serialize;
 use ureq::http;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{Connector, NextTimeout, RustlsConnector, TcpConnector};
+use ureq::unversioned::transport::{Connector, NextTimeout, RustlsConnector};
 
 use super::config::{Address, Config, Secret};
 use super::error::{Call, ConfigError, Error};
 use super::query::QueryMeta;
 use super::request::Request;
 use super::tls;
+use socket::SocketConnector;
 
 /// The header in which Consul 1.11 and later says that a list is not complete.
 const FILTERED: &str = "x-consul-results-filtered-by-acls";
@@ -51,6 +52,8 @@ pub(super) struct HttpTransport {
     host: Option<String>,
     token: Option<Secret>,
     authorization: Option<Secret>,
+    /// The agent's own timeout: with another one, its settings are copied for the request.
+    timeout: Duration,
 }
 
 /// An answer.
@@ -86,22 +89,23 @@ impl HttpTransport {
             .max_redirects_will_error(false)
             .max_idle_connections(KEPT)
             .max_idle_connections_per_host(KEPT)
+            .timeout_global(Some(config.timeout))
             .proxy(None) // a proxy would see the token, and localhost is not its business
             .user_agent(concat!("lictor/", env!("CARGO_PKG_VERSION")));
         let mut host = None;
         let (agent, base) = match &config.address {
             Address::Unix(path) => {
-                let connector = unix::UnixConnector::new(path.clone()).chain(whole::Whole);
+                let connector = SocketConnector(Some(path.clone())).chain(whole::Whole);
                 (ureq::Agent::with_parts(settings.build(), connector, Nowhere), "http://localhost".to_owned())
             }
             Address::Tcp { https: false, .. } => {
-                let connector = TcpConnector::default().chain(whole::Whole);
+                let connector = SocketConnector(None).chain(whole::Whole);
                 let agent = ureq::Agent::with_parts(settings.build(), connector, Lookup(None));
                 (agent, config.address.to_string())
             }
             Address::Tcp { https: true, port, .. } => {
                 let settings = settings.tls_config(tls_config(config)?).build();
-                let connector = ().chain(TcpConnector::default()).chain(RustlsConnector::default()).chain(whole::Whole);
+                let connector = SocketConnector(None).chain(RustlsConnector::default()).chain(whole::Whole);
                 let real = config.address.to_string();
                 match &config.tls.server_name {
                     None => (ureq::Agent::with_parts(settings, connector, Lookup(None)), real),
@@ -119,10 +123,13 @@ impl HttpTransport {
         base.parse::<http::Uri>().map_err(|_| invalid("host", &base))?;
         let authorization =
             config.auth.as_ref().map(|auth| Secret::new(format!("Basic {}", BASE64.encode(auth.reveal()))));
-        Ok(Self { agent, base, host, token: config.token.clone(), authorization })
+        Ok(Self { agent, base, host, token: config.token.clone(), authorization, timeout: config.timeout })
     }
 
     fn timed<B: ureq::AsSendBody>(&self, request: http::Request<B>, timeout: Duration) -> http::Request<B> {
+        if timeout == self.timeout {
+            return request;
+        }
         self.agent.configure_request(request).timeout_global(Some(timeout)).build()
     }
 }
