@@ -201,7 +201,7 @@ impl SessionOptions {
         Properties {
             name: self.name.clone(),
             node: self.node.clone(),
-            checks: self.checks.as_ref().map(|checks| checks.iter().cloned().collect::<BTreeSet<_>>()),
+            checks: self.checks.as_ref().map(|checks| checks.iter().cloned().collect()),
             service_checks: self.service_checks.as_ref().map(|checks| {
                 let mut set = BTreeSet::new();
                 set.extend(checks.iter().map(service_check));

@@ -2,12 +2,14 @@
 //! their difference is plain equality, field by field.
 
 mod key;
+mod names;
 mod properties;
 mod service;
 mod session;
 mod state;
 
 pub use key::{Key, KeyContent, ObservedKey};
+pub use names::Names;
 pub use properties::Properties;
 pub use service::{
     Check, CheckState, ExternalNode, HASH_KEY, OWNER_KEY, ObservedNode, ObservedService, Service, ServiceSpec, Weights,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::names::Names;
 use super::session::{Behavior, ServiceCheck, Session};
 use crate::duration::ConsulDuration;
 
@@ -13,7 +14,7 @@ pub struct Properties {
     /// The node.
     pub node: Option<String>,
     /// The node's checks.
-    pub checks: Option<BTreeSet<String>>,
+    pub checks: Option<Names>,
     /// The service checks.
     pub service_checks: Option<BTreeSet<ServiceCheck>>,
     /// The lock-delay.
@@ -26,8 +27,8 @@ pub struct Properties {
 
 impl Properties {
     /// `base`, with these properties in place of its own.
-    pub fn over(&self, base: Session) -> Session {
-        let Self { name, node, checks, service_checks, lock_delay, ttl, behavior } = self.clone();
+    pub fn over(self, base: Session) -> Session {
+        let Self { name, node, checks, service_checks, lock_delay, ttl, behavior } = self;
         Session {
             name: name.or(base.name),
             node: node.unwrap_or(base.node),

@@ -6,6 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Names;
 use crate::duration::ConsulDuration;
 
 /// The check that Consul gives a session that names none: the node is alive in the gossip pool.
@@ -41,7 +42,7 @@ pub struct Session {
     /// The node that it lives and dies with.
     pub node: String,
     /// The ids of the node's checks that it depends on. Empty: none, not even the node's health.
-    pub checks: BTreeSet<String>,
+    pub checks: Names,
     /// The service checks that it depends on.
     pub service_checks: BTreeSet<ServiceCheck>,
     /// How long its keys stay barred after it was lost.
@@ -128,7 +129,7 @@ impl Session {
         Self {
             name: None,
             node: node.into(),
-            checks: BTreeSet::from([DEFAULT_CHECK.to_owned()]),
+            checks: Names::from([DEFAULT_CHECK.to_owned()]),
             service_checks: BTreeSet::new(),
             lock_delay: Self::LOCK_DELAY_DEFAULT,
             ttl: None,
@@ -184,8 +185,8 @@ impl Session {
         [
             difference("name", name, &after.name, optional),
             difference("node", node, &after.node, String::clone),
-            difference("checks", checks, &after.checks, list),
-            difference("service_checks", service_checks, &after.service_checks, list),
+            difference("checks", checks, &after.checks, |checks| list(checks)),
+            difference("service_checks", service_checks, &after.service_checks, |checks| list(checks)),
             difference("delay", lock_delay, &after.lock_delay, ConsulDuration::to_string),
             difference("ttl", ttl, &after.ttl, optional),
             difference("behavior", behavior, &after.behavior, Behavior::to_string),
@@ -270,8 +271,8 @@ fn optional<T: fmt::Display>(value: &Option<T>) -> String {
     value.as_ref().map_or_else(|| "none".to_owned(), T::to_string)
 }
 
-fn list<T: fmt::Display>(values: &BTreeSet<T>) -> String {
-    let values: Vec<String> = values.iter().map(T::to_string).collect();
+fn list<'v, T: fmt::Display + 'v>(values: impl IntoIterator<Item = &'v T>) -> String {
+    let values: Vec<String> = values.into_iter().map(T::to_string).collect();
     format!("[{}]", values.join(", "))
 }
 

@@ -85,7 +85,7 @@ pub fn is_garbage(findings: &BTreeSet<Finding>) -> bool {
 mod tests {
     use super::*;
     use crate::duration::ConsulDuration;
-    use crate::object::Session;
+    use crate::object::{Names, Session};
 
     fn session(number: u64, name: &str, change: impl FnOnce(&mut ObservedSession)) -> ObservedSession {
         let id = SessionId::parse(&format!("00000000-0000-0000-0000-{number:012}")).expect("an id");
@@ -113,9 +113,9 @@ mod tests {
 
     #[test]
     fn each_row_of_the_table() {
-        let endless = session(1, "a", |s| s.session.checks.clear());
+        let endless = session(1, "a", |s| s.session.checks = Names::new());
         let by_ttl = session(2, "b", |s| {
-            s.session.checks.clear();
+            s.session.checks = Names::new();
             s.session.ttl = Some(ConsulDuration::from_secs(10));
         });
         let idle = session(3, "c", |s| s.locks = HeldLocks::Keys(Vec::new()));

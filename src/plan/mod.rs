@@ -95,7 +95,7 @@ impl Plan {
 
     fn expect(&mut self, given: &Properties, observed: &[ObservedSession], policy: &Policy) {
         if let Some(existing) = observed.first() {
-            self.keep_or_replace(existing, given.over(existing.session.clone()), policy);
+            self.keep_or_replace(existing, given.clone().over(existing.session.clone()), policy);
         }
     }
 

@@ -102,7 +102,7 @@ impl Plan {
     fn check_meant(&self, id: &SessionId, given: &Properties) -> Result<(), UnsafePlan> {
         for change in &self.changes {
             let Change::Delete { before, .. } = change else { continue };
-            let differences = before.session.differences(&given.over(before.session.clone()));
+            let differences = before.session.differences(&given.clone().over(before.session.clone()));
             if !differences.is_empty() {
                 return Err(UnsafePlan::NotAsGiven { id: id.clone(), differences });
             }

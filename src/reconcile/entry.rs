@@ -39,7 +39,7 @@ impl TryFrom<SessionEntry> for ObservedSession {
             session: Session {
                 name: Some(entry.name).filter(|name| !name.is_empty()),
                 node: entry.node,
-                checks: entry.node_checks.into_iter().collect(),
+                checks: entry.node_checks.into(),
                 service_checks,
                 // Consul echoes a negative lock-delay, and treats it as none.
                 lock_delay: ConsulDuration::from_nanos(u64::try_from(entry.lock_delay).unwrap_or(0)),
@@ -69,7 +69,7 @@ impl From<&Session> for SessionRequest {
             lock_delay: Some(lock_delay.to_string()),
             behavior: Some(behavior.to_string()),
             ttl: ttl.map(|ttl| ttl.to_string()),
-            node_checks: Some(checks.iter().cloned().collect()),
+            node_checks: Some(checks.to_vec()),
             service_checks: service_checks
                 .iter()
                 .map(|check| ServiceCheckEntry { id: check.id.clone(), namespace: check.namespace.clone() })

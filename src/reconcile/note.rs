@@ -5,18 +5,16 @@
 //! between its create and its destroy leaves it behind; the next run that looks at the node's sessions sees it at
 //! no cost, and finishes. A note that nobody comes for ends by its TTL.
 
-use std::collections::BTreeSet;
-
 use crate::consul::{SessionEntry, SessionRequest};
 use crate::duration::ConsulDuration;
-use crate::object::{ObservedSession, Session, SessionId};
+use crate::object::{Names, ObservedSession, Session, SessionId};
 
 /// What a note for `replaced` on `node` is. Nobody else's session is taken for a note: the name is refused to users,
 /// and all else has to be just this.
 fn note(node: &str, replaced: &SessionId) -> Session {
     Session {
         name: Some(format!("{}{replaced}", Session::NOTE_PREFIX)),
-        checks: BTreeSet::new(),
+        checks: Names::new(),
         lock_delay: ConsulDuration::default(),
         ttl: Some(Session::TTL_MAX),
         ..Session::on(node)

@@ -1,11 +1,13 @@
 //! A session of a spec.
 
+use std::collections::BTreeSet;
+
 use super::document::{ServiceCheckEntry, SessionEntry, SessionFields};
 use super::gather::Ready;
 use super::page::{Page, place};
 use super::shape::Shape;
 use super::tree::Node;
-use crate::object::{Declared, Object, ObjectId, Properties, Refused, ServiceCheck, Session};
+use crate::object::{Declared, Names, Object, ObjectId, Properties, Refused, ServiceCheck, Session};
 
 /// Reads a session. `None` where it has faults, which are noted.
 pub(super) fn read(
@@ -16,23 +18,25 @@ pub(super) fn read(
 ) -> Option<(ObjectId, Declared)> {
     let entry: SessionEntry = page.parse("a session", node, shape)?;
     let given = &defaults.of.session;
-    let own = entry.fields.properties(Some(entry.name.clone()));
-    let properties = joined(own.clone(), given.properties(None));
+    let prevent_destroy = entry.fields.prevent_destroy.or(given.prevent_destroy).unwrap_or_default();
+    let name = entry.name.clone();
+    let properties = joined(entry.fields.properties(Some(entry.name)), given);
     let Some(on) = properties.node.clone() else {
         if !defaults.broken {
-            page.fault(node.span, format!("session {:?} has no node", entry.name), Some(NO_NODE));
+            page.fault(node.span, format!("session {name:?} has no node"), Some(NO_NODE));
         }
         return None;
     };
-    let session = properties.over(Session::on(""));
+    let session = properties.over(Session::on(String::new()));
     if session.validate().is_err() {
-        for (field, refused) in refusals(&own) {
+        // Read again: of the very many that have no fault, no copy has to be kept.
+        let entry: SessionEntry = page.parse("a session", node, shape)?;
+        for (field, refused) in refusals(&entry.fields.properties(Some(name))) {
             page.fault(place(node, field), refused.to_string(), None);
         }
         return None;
     }
-    let prevent_destroy = entry.fields.prevent_destroy.or(given.prevent_destroy).unwrap_or_default();
-    let id = ObjectId::Session { node: on, name: entry.name };
+    let id = ObjectId::Session { node: on, name };
     Some((id, Declared { object: Object::Session(session), prevent_destroy, at: page.at(node.span) }))
 }
 
@@ -41,7 +45,7 @@ const NO_NODE: &str = "write node: NAME, here or in the defaults, so that a spec
 /// Checks the defaults by themselves, so that a fault in them is one fault.
 pub(super) fn check_defaults(fields: &SessionFields, root: &Node<'_>, page: &mut Page<'_>) {
     if let Some(node) = root.get("defaults").and_then(|defaults| defaults.get("session")) {
-        for (field, refused) in refusals(&fields.properties(None)) {
+        for (field, refused) in refusals(&fields.clone().properties(None)) {
             page.fault(place(node, field), refused.to_string(), None);
         }
     }
@@ -65,34 +69,40 @@ fn refusals(properties: &Properties) -> Vec<(&'static str, Refused)> {
 }
 
 /// `own`, and what it lacks of `given`.
-fn joined(own: Properties, given: Properties) -> Properties {
+fn joined(own: Properties, given: &SessionFields) -> Properties {
+    let SessionFields { node, ttl, delay, behavior, checks, service_checks, prevent_destroy: _ } = given;
     Properties {
-        name: own.name.or(given.name),
-        node: own.node.or(given.node),
-        checks: own.checks.or(given.checks),
-        service_checks: own.service_checks.or(given.service_checks),
-        lock_delay: own.lock_delay.or(given.lock_delay),
-        ttl: own.ttl.or(given.ttl),
-        behavior: own.behavior.or(given.behavior),
+        name: own.name,
+        node: own.node.or_else(|| node.clone()),
+        checks: own.checks.or_else(|| checks.clone().map(Names::from)),
+        service_checks: own.service_checks.or_else(|| service_checks.clone().map(set)),
+        lock_delay: own.lock_delay.or(*delay),
+        ttl: own.ttl.or(*ttl),
+        behavior: own.behavior.or(*behavior),
     }
 }
 
 impl SessionFields {
-    fn properties(&self, name: Option<String>) -> Properties {
-        let service_check = |entry: &ServiceCheckEntry| match entry.clone() {
-            ServiceCheckEntry::Id(id) => ServiceCheck { id, namespace: None },
-            ServiceCheckEntry::Full { id, namespace } => {
-                ServiceCheck { id, namespace: namespace.filter(|namespace| !namespace.is_empty()) }
-            }
-        };
+    fn properties(self, name: Option<String>) -> Properties {
+        let Self { node, ttl, delay, behavior, checks, service_checks, prevent_destroy: _ } = self;
         Properties {
             name,
-            node: self.node.clone(),
-            checks: self.checks.as_ref().map(|checks| checks.iter().cloned().collect()),
-            service_checks: self.service_checks.as_ref().map(|checks| checks.iter().map(service_check).collect()),
-            lock_delay: self.delay,
-            ttl: self.ttl,
-            behavior: self.behavior,
+            node,
+            checks: checks.map(Names::from),
+            service_checks: service_checks.map(set),
+            lock_delay: delay,
+            ttl,
+            behavior,
         }
     }
+}
+
+fn set(entries: Vec<ServiceCheckEntry>) -> BTreeSet<ServiceCheck> {
+    let check = |entry| match entry {
+        ServiceCheckEntry::Id(id) => ServiceCheck { id, namespace: None },
+        ServiceCheckEntry::Full { id, namespace } => {
+            ServiceCheck { id, namespace: namespace.filter(|namespace| !namespace.is_empty()) }
+        }
+    };
+    entries.into_iter().map(check).collect()
 }

@@ -58,7 +58,7 @@ fn of_session(session: &Session) -> Entry {
     entry.put("ttl", ttl.map(|ttl| ttl.to_string()));
     entry.put("delay", (*lock_delay != Session::LOCK_DELAY_DEFAULT).then(|| lock_delay.to_string()));
     entry.put("behavior", (*behavior != Behavior::default()).then_some(behavior));
-    let usual = checks.len() == 1 && checks.contains(DEFAULT_CHECK);
+    let usual = **checks == [DEFAULT_CHECK];
     entry.put("checks", (!usual).then_some(checks));
     let service_checks: Vec<Value> = service_checks
         .iter()

@@ -72,7 +72,7 @@ enum OnDriftFlag {
 
 pub(super) fn run(arguments: Arguments, output: Output, connect: Connect) -> Result<(), CliError> {
     let properties = arguments.properties();
-    properties.over(Session::on(arguments.node.as_deref().unwrap_or("node"))).validate()?;
+    properties.clone().over(Session::on(arguments.node.as_deref().unwrap_or("node"))).validate()?;
     let policy = arguments.policy();
     policy.validate()?;
     let (client, query) = connect.open()?;
