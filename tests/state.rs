@@ -74,12 +74,12 @@ fn pruning() -> StatePolicy {
 
 fn plan(client: &Client, desired: &DesiredState, policy: &StatePolicy) -> Planned {
     let query = Query::default();
-    StateReconciler { client, query: &query, policy, parallelism: 4, stop: None }.plan(desired).unwrap()
+    StateReconciler { client, query: &query, policy, parallelism: 4, stop: None, first: None }.plan(desired).unwrap()
 }
 
 fn apply(client: &Client, desired: &DesiredState, policy: &StatePolicy) -> Result<StateReport, StateError> {
     let query = Query::default();
-    let run = StateReconciler { client, query: &query, policy, parallelism: 4, stop: None };
+    let run = StateReconciler { client, query: &query, policy, parallelism: 4, stop: None, first: None };
     let lock = run.lock(&desired.owner, PATIENCE).unwrap();
     let planned = run.plan(desired).unwrap();
     let report = run.apply(desired, &planned, &lock, &|_| ());
@@ -346,7 +346,14 @@ fn a_kill_at_any_request_then_a_run_comes_to_the_same_end() {
             let after = start(&name);
             let mortal = Mortal::new(&agent, at, how);
             let (client, query, policy) = (mortal.client(), Query::default(), pruning());
-            let run = StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 1, stop: None };
+            let run = StateReconciler {
+                client: &client,
+                query: &query,
+                policy: &policy,
+                parallelism: 1,
+                stop: None,
+                first: None,
+            };
             let outcome = run.lock(&name, PATIENCE).map_err(|error| error.to_string()).and_then(|lock| {
                 let planned = run.plan(&after).map_err(|error| error.to_string())?;
                 let outcome = run.apply(&after, &planned, &lock, &|_| ()).map_err(|error| message(&error));
@@ -391,7 +398,8 @@ fn two_runs_at_once_come_one_after_the_other() {
 fn whoever_waits_too_long_is_told_who_holds_the_lock() {
     let (agent, name) = (Agent::shared(), unique("held"));
     let (client, query, policy) = (client_of(agent), Query::default(), StatePolicy::default());
-    let run = StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 1, stop: None };
+    let run =
+        StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 1, stop: None, first: None };
     let lock = run.lock(&name, Duration::ZERO).unwrap();
     let error = run.lock(&name, Duration::from_millis(300)).unwrap_err();
     let said = error.to_string();
@@ -408,7 +416,8 @@ fn whoever_waits_too_long_is_told_who_holds_the_lock() {
 fn nothing_is_written_after_the_lock_was_lost() {
     let (agent, name) = (Agent::shared(), unique("lost"));
     let (client, query, policy) = (client_of(agent), Query::default(), StatePolicy::default());
-    let run = StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 1, stop: None };
+    let run =
+        StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 1, stop: None, first: None };
     let wish = desired(&name, [session(&name), key(&format!("{name}/a"), "1"), key(&format!("{name}/b"), "1")]);
     let lock = run.lock(&name, PATIENCE).unwrap();
     let planned = run.plan(&wish).unwrap();
@@ -429,7 +438,8 @@ fn nothing_is_written_after_the_lock_was_lost() {
 fn a_plan_whose_world_has_moved_is_not_carried_out() {
     let (agent, name) = (Agent::shared(), unique("moved"));
     let (client, query, policy) = (client_of(agent), Query::default(), StatePolicy::default());
-    let run = StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 1, stop: None };
+    let run =
+        StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 1, stop: None, first: None };
     let wish = desired(&name, [session(&name), key(&format!("{name}/a"), "1"), service(&name, 80)]);
     let stale = |meanwhile: &dyn Fn()| {
         let lock = run.lock(&name, PATIENCE).unwrap();
@@ -465,7 +475,8 @@ fn a_record_that_is_not_as_it_was_written_stops_everything() {
     // Of its own: a record that is damaged stops every owner.
     let (agent, name) = (&Agent::start(Options::default()), unique("record"));
     let (client, query, policy) = (client_of(agent), Query::default(), StatePolicy::default());
-    let run = StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 1, stop: None };
+    let run =
+        StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 1, stop: None, first: None };
     let wish = desired(&name, [key(&format!("{name}/a"), "1")]);
     apply(&client, &wish, &policy).unwrap();
     let path = format!("/v1/kv/lictor/owners/{name}");
@@ -523,7 +534,8 @@ fn a_record_that_outgrows_a_value_stands_in_parts() {
     // A part that is missing is noticed.
     agent.delete(&format!("/v1/kv/{}", parts()[0].as_str().unwrap()));
     let (query, policy) = (Query::default(), pruning());
-    let run = StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 1, stop: None };
+    let run =
+        StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 1, stop: None, first: None };
     assert!(run.plan(&fewer).unwrap_err().to_string().contains("missing"));
     agent.delete(&format!("/v1/kv/lictor/owners/{name}?recurse"));
 }
@@ -594,7 +606,8 @@ fn a_token_that_may_read_but_not_write_is_told_what_it_lacks() {
     let client = restricted(read);
     assert_eq!(plan(&client, &wish, &StatePolicy::default()).plan.changes.len(), 2, "a plan takes read only");
     let (query, policy) = (Query::default(), StatePolicy::default());
-    let run = StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 1, stop: None };
+    let run =
+        StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 1, stop: None, first: None };
     assert!(run.lock(&name, PATIENCE).unwrap_err().hint().unwrap().contains("session"));
     let no_record = r#"key_prefix "" { policy = "read" } key_prefix "lictor/locks/" { policy = "write" }
         session "node1" { policy = "write" }"#;
@@ -620,7 +633,14 @@ fn what_the_token_may_not_see_stops_everything() {
     let (query, policy) = (Query::default(), pruning());
     let fails = |rules: &str, words: &[&str]| {
         let client = restricted(rules);
-        let run = StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 2, stop: None };
+        let run = StateReconciler {
+            client: &client,
+            query: &query,
+            policy: &policy,
+            parallelism: 2,
+            stop: None,
+            first: None,
+        };
         let error = run.plan(&fewer).map(|planned| planned.plan).unwrap_err().to_string();
         for word in words {
             assert!(error.contains(word), "{word:?} is not in {error}");
@@ -641,7 +661,8 @@ fn what_the_token_may_not_see_stops_everything() {
     let tree = (0..70).map(|number| key(&format!("{many}/{number}"), "1"));
     apply(&master, &desired(&many, tree), &StatePolicy::default()).unwrap();
     let client = restricted(&format!(r#"{sees_all} key "{many}/7" {{ policy = "deny" }}"#));
-    let run = StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 2, stop: None };
+    let run =
+        StateReconciler { client: &client, query: &query, policy: &policy, parallelism: 2, stop: None, first: None };
     let error = run.plan(&desired(&many, [])).map(|planned| planned.plan).unwrap_err().to_string();
     assert!(error.contains("403") && error.contains(&format!("/v1/kv/{many}/7")), "{error}");
 }

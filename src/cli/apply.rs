@@ -101,9 +101,10 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
         None if forever => wish::of(wish::read(&paths)?, connect)?,
         None => wish::read_ahead(&paths, connect)?,
     });
-    let Wish { desired, client, query, ahead } = &*wish;
+    let Wish { desired, client, query, first } = &*wish;
     let policy = saved.as_ref().map_or_else(|| policy.policy(), |saved| saved.policy().clone());
-    let (first, run) = (how.reconciler(ahead, query, &policy), how.reconciler(client, query, &policy));
+    let run = how.reconciler(client, query, &policy);
+    let first = StateReconciler { first: first.as_ref(), ..run };
     let datacenter = first.datacenter()?;
     if let Some(saved) = &saved {
         saved.check_cluster(&run.cluster()?, &datacenter)?;

@@ -32,9 +32,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
-    let Wish { desired, ahead, query, .. } = wish::read_ahead(&arguments.paths, arguments.connect)?;
+    let Wish { desired, client, query, first } = wish::read_ahead(&arguments.paths, arguments.connect)?;
     let policy = arguments.policy.policy();
-    let run = StateReconciler::new(&ahead, &query, &policy);
+    let run = StateReconciler { first: first.as_ref(), ..StateReconciler::new(&client, &query, &policy) };
     let planned = run.plan(&desired)?;
     let document = PlanDocument::whole(&planned.plan, &desired, &run.datacenter()?);
     arguments.color.print(&render::diff(&document))?;

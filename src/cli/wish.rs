@@ -6,7 +6,7 @@ use super::connect::{self, Connect};
 use super::error::CliError;
 use crate::consul::{Client, Query};
 use crate::object::DesiredState;
-use crate::reconcile;
+use crate::reconcile::FirstLook;
 use crate::source;
 use crate::spec;
 
@@ -24,8 +24,8 @@ pub(super) struct Wish {
     pub desired: DesiredState,
     pub client: Client,
     pub query: Query,
-    /// The same client, for the first look: what that most likely reads was sent before the specs were read.
-    pub ahead: Client,
+    /// What the first plan most likely reads, asked for before the specs were read.
+    pub first: Option<FirstLook>,
 }
 
 /// As [`read`], while the agent already answers what a plan reads first.
@@ -36,13 +36,15 @@ pub(super) fn read_ahead(paths: &[PathBuf], connect: Connect) -> Result<Wish, Cl
     let (texts, faults) = source::read(paths);
     // The faults of the specs come first.
     let opened = connect.open();
-    let ahead = opened.as_ref().ok().filter(|_| faults.is_empty()).and_then(|(client, query)| {
-        spec::glance(&texts).map(|nodes| client.reading_ahead(reconcile::first_reads(query, &nodes)))
-    });
+    let first = opened
+        .as_ref()
+        .ok()
+        .filter(|_| faults.is_empty())
+        .and_then(|(client, query)| spec::glance(&texts).map(|nodes| FirstLook::begin(client, query, &nodes)));
     let variable = |name: &str| std::env::var_os(name);
     let desired = source::declared(&texts, faults, Some(&variable)).map_err(CliError::Faults)?;
     let (client, query) = connect::settled(opened?, &desired.place)?;
-    Ok(Wish { desired, ahead: ahead.unwrap_or_else(|| client.clone()), client, query })
+    Ok(Wish { desired, client, query, first })
 }
 
 /// The same of what is declared elsewhere, or read again and again: nothing is sent ahead.
@@ -51,5 +53,5 @@ pub(super) fn read_ahead(paths: &[PathBuf], connect: Connect) -> Result<Wish, Cl
 /// Where the agent can't be reached by these flags.
 pub(super) fn of(desired: DesiredState, connect: Connect) -> Result<Wish, CliError> {
     let (client, query) = connect.open_for(&desired.place)?;
-    Ok(Wish { desired, ahead: client.clone(), client, query })
+    Ok(Wish { desired, client, query, first: None })
 }

@@ -8,7 +8,6 @@ use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer as _};
 use serde_json::value::RawValue;
 
-use super::ahead::Ahead;
 use super::config::{Address, Config, DEFAULT_PORT, Secret};
 use super::error::{Call, Error};
 use super::query::QueryMeta;
@@ -133,15 +132,6 @@ impl Client {
     #[must_use]
     pub fn apart(&self) -> Self {
         self.at(self.inner.config.address.clone()).unwrap_or_else(|_| self.clone())
-    }
-
-    /// The same client, which sends `reads` at once: the answer to each is there, or on its way, when somebody asks the
-    /// same, for the first time. Whoever asks later than that wants to know what is so by then, from another client.
-    #[must_use]
-    pub fn reading_ahead(&self, reads: Vec<Request>) -> Self {
-        let Inner { transport, over_http, config, address, .. } = &*self.inner;
-        let ahead = Ahead::new(transport.clone(), reads, address, config.timeout);
-        Self::of(config.clone(), Arc::new(ahead), *over_http)
     }
 
     /// The agent's address, for messages.

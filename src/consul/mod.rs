@@ -20,7 +20,6 @@
 
 mod acl;
 mod agent;
-mod ahead;
 mod catalog;
 mod client;
 mod config;

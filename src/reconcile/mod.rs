@@ -44,8 +44,8 @@ pub use place::{foresee_session, node_or_own, session_id, settle_place, trust_pa
 pub use report::{Action, Report};
 pub use service::{ServiceReconciler, ServiceReport};
 pub use state::{
-    Export, OwnerLock, Owners, Planned, RecordError, Selection, StateError, StateReconciler, StateReport, Watcher,
-    export, first_reads,
+    Export, FirstLook, OwnerLock, Owners, Planned, RecordError, Selection, StateError, StateReconciler, StateReport,
+    Watcher, export,
 };
 
 /// How often a run starts over because the world moved under it: a session that it kept ended meanwhile, say.

@@ -3,12 +3,12 @@
 use crate::consul::{Client, Query};
 use crate::plan::state::StatePolicy;
 
-use super::{Error, StateReconciler};
+use super::{Error, FirstLook, StateReconciler};
 
 impl<'a> StateReconciler<'a> {
     /// With one request at a time, and nobody who stops it.
     pub fn new(client: &'a Client, query: &'a Query, policy: &'a StatePolicy) -> Self {
-        Self { client, query, policy, parallelism: 1, stop: None }
+        Self { client, query, policy, parallelism: 1, stop: None, first: None }
     }
 
     /// The datacenter that this is about: the one that was named, or the agent's own.
@@ -18,7 +18,10 @@ impl<'a> StateReconciler<'a> {
     pub fn datacenter(&self) -> Result<String, Error> {
         match &self.query.datacenter {
             Some(datacenter) => Ok(datacenter.clone()),
-            None => Ok(self.client.agent().read_self()?.config.datacenter),
+            None => match self.first.and_then(FirstLook::datacenter) {
+                Some(datacenter) => datacenter,
+                None => Ok(self.client.agent().read_self()?.config.datacenter),
+            },
         }
     }
 

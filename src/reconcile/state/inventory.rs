@@ -23,6 +23,8 @@ pub(super) const OWNERS: &str = "lictor/owners/";
 pub(super) struct Inventory {
     /// The heads and the parts, by their keys.
     pairs: BTreeMap<String, KvPair>,
+    /// What was made of them already, by owner.
+    parsed: BTreeMap<String, Result<(Record, Standing), RecordError>>,
 }
 
 /// How one owner's record stands in Consul.
@@ -44,7 +46,18 @@ impl Inventory {
         if meta.filtered_by_acls {
             return Err(observe::blind_below(OWNERS));
         }
-        Ok(Self { pairs: pairs.into_iter().map(|pair| (pair.key.clone(), pair)).collect() })
+        Ok(Self { pairs: pairs.into_iter().map(|pair| (pair.key.clone(), pair)).collect(), parsed: BTreeMap::new() })
+    }
+
+    /// The same, with all records made ready, for another thread than the one that needs them.
+    pub fn parsed(mut self) -> Self {
+        self.parsed = self.owners().map(|owner| (owner.to_owned(), self.of(owner))).collect();
+        self
+    }
+
+    /// As [`of`](Self::of), for the last time.
+    pub fn take(&mut self, owner: &str) -> Result<(Record, Standing), RecordError> {
+        self.parsed.remove(owner).unwrap_or_else(|| self.of(owner))
     }
 
     /// The owners that have a record.
@@ -75,15 +88,16 @@ impl Inventory {
 
     /// Which of those that are mentioned other owners have, or set out to make.
     pub fn others(
-        &self,
+        mut self,
         desired: &DesiredState,
         is_mentioned: impl Fn(&ObjectId) -> bool,
     ) -> Result<BTreeMap<ObjectId, String>, RecordError> {
         let mut others = BTreeMap::new();
-        for other in self.owners().filter(|other| *other != desired.owner) {
-            let Record { objects, pending, .. } = spelled_as_declared(desired, self.of(other)?.0).0;
+        let owners: Vec<String> = self.owners().filter(|other| *other != desired.owner).map(str::to_owned).collect();
+        for other in owners {
+            let Record { objects, pending, .. } = spelled_as_declared(desired, self.take(&other)?.0).0;
             let theirs = objects.into_iter().chain(pending.into_keys()).filter(|id| is_mentioned(id));
-            others.extend(theirs.map(|id| (id, other.to_owned())));
+            others.extend(theirs.map(|id| (id, other.clone())));
         }
         Ok(others)
     }

@@ -21,6 +21,7 @@ mod apply;
 mod cluster;
 mod error;
 mod export;
+mod first;
 mod hold;
 mod inventory;
 mod keys;
@@ -44,10 +45,10 @@ use super::Error;
 pub use apply::StateReport;
 pub use error::StateError;
 pub use export::{Export, Selection, export};
+pub use first::FirstLook;
 pub use hold::OwnerLock;
 use inventory::{Inventory, Standing};
 use observe::Mentioned;
-pub use observe::first_reads;
 pub use owners::Owners;
 pub use record::RecordError;
 pub use watch::Watcher;
@@ -65,6 +66,8 @@ pub struct StateReconciler<'a> {
     pub parallelism: usize,
     /// Once this is set, what is under way is finished, and nothing more is begun: for signals.
     pub stop: Option<&'a AtomicBool>,
+    /// What was read already: the first plan is made from it.
+    pub first: Option<&'a FirstLook>,
 }
 
 /// A plan, and what it was made from.
@@ -144,13 +147,13 @@ impl StateReconciler<'_> {
         desired: &DesiredState,
         between: fn(&DesiredState, &ObservedState, &Claims, &StatePolicy) -> StatePlan,
     ) -> Result<Planned, Error> {
-        let inventory = Inventory::read(self.client, self.query)?;
-        let (record, standing) = inventory.of(&desired.owner)?;
+        let first = self.first.and_then(|first| first.inventory(self.query));
+        let mut inventory = first.unwrap_or_else(|| Inventory::read(self.client, self.query))?;
+        let (record, standing) = inventory.take(&desired.owner)?;
         let (ours, respelled) = observe::spelled_as_declared(desired, record);
         let mut claims = Claims { ours, ..Claims::default() };
         let mentioned = Mentioned::new(desired, &claims.ours);
         claims.others = inventory.others(desired, |id| mentioned.has(id))?;
-        drop(inventory);
         let mut observed = observe::observe(self, desired, &mentioned)?;
         let mut plan = between(desired, &observed, &claims, self.policy);
         if plan.depends_on_locks() {

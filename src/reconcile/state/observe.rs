@@ -7,7 +7,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::consul::{Client, Query, QueryMeta, Request, SessionEntry};
+use crate::consul::{Client, Query, QueryMeta, SessionEntry};
 use crate::object::{
     Declared, DesiredState, ExternalNode, HeldLocks, NodeState, Object, ObjectId, ObservedKey, ObservedNode,
     ObservedSession, ObservedState, Record,
@@ -15,14 +15,13 @@ use crate::object::{
 use crate::plan::key::KeyPolicy;
 use crate::plan::state::recorded_and_undeclared;
 
-use super::inventory::OWNERS;
 use super::{Error, StateReconciler, parallel};
 use crate::reconcile::service::{Seen, ServiceReconciler, members};
 use crate::reconcile::{KeyReconciler, observe as single};
 
 /// Of more nodes than this, the sessions are read in one list of all that there are: it is one request, and of objects on
 /// many nodes there are many.
-const FEW_NODES: usize = 16;
+pub(super) const FEW_NODES: usize = 16;
 
 /// What is to be looked for.
 #[derive(Debug)]
@@ -82,21 +81,6 @@ pub(super) fn observe(
     let mut observed = ObservedState { sessions, keys, missing_nodes, ..ObservedState::default() };
     services(run, mentioned, &mut observed)?;
     Ok(observed)
-}
-
-/// The reads that a plan begins with which speaks of sessions on these nodes, to be sent ahead. What is not among them, or
-/// is and was not needed, costs time and nothing else.
-pub fn first_reads(query: &Query, nodes: &BTreeSet<&str>) -> Vec<Request> {
-    let consistent = query.consistent();
-    let sessions: Vec<Request> = if nodes.len() > FEW_NODES {
-        vec![Request::get(&["session", "list"]).with(&consistent)]
-    } else {
-        nodes.iter().map(|node| Request::get(&["session", "node", node]).with(&consistent)).collect()
-    };
-    let itself = Request::get(&["agent", "self"]);
-    let readable = Request::get_kv(OWNERS).with(query);
-    let owners = Request::get_kv(OWNERS).with(&consistent).flag("recurse");
-    sessions.into_iter().chain([owners, readable, itself]).collect()
 }
 
 /// The sessions of the names that are mentioned, on their nodes.
@@ -174,19 +158,33 @@ fn by_id(
 }
 
 fn session_entries(run: &StateReconciler<'_>, nodes: &BTreeMap<String, &str>) -> Result<Vec<SessionEntry>, Error> {
-    let (client, query) = (run.client, run.query.consistent());
+    let (client, query) = (run.client, run.query);
+    let first = |node| run.first.and_then(|first| first.sessions(query, node));
     if nodes.len() > FEW_NODES {
-        let (entries, meta) = client.session().list_with_meta(&query)?;
-        complete(&meta, "every session", "session_prefix \"\" = read")?;
-        return Ok(entries);
+        return first(None).unwrap_or_else(|| all_sessions(client, query));
     }
     let nodes: Vec<&str> = nodes.values().copied().collect();
     let lists = parallel::all(&nodes, run.parallelism, |node| {
-        let (entries, meta) = client.session().list_node_with_meta(node, &query)?;
-        complete(&meta, &format!("the sessions of node '{node}'"), &format!("session \"{node}\" = read"))?;
-        Ok::<_, Error>(entries)
+        first(Some(node)).unwrap_or_else(|| sessions_of(client, query, node))
     })?;
-    Ok(lists.into_iter().flatten().collect())
+    let mut lists = lists.into_iter();
+    let mut entries = lists.next().unwrap_or_default();
+    entries.extend(lists.flatten());
+    Ok(entries)
+}
+
+/// Every session.
+pub(super) fn all_sessions(client: &Client, query: &Query) -> Result<Vec<SessionEntry>, Error> {
+    let (entries, meta) = client.session().list_with_meta(&query.consistent())?;
+    complete(&meta, "every session", "session_prefix \"\" = read")?;
+    Ok(entries)
+}
+
+/// The sessions of a node.
+pub(super) fn sessions_of(client: &Client, query: &Query, node: &str) -> Result<Vec<SessionEntry>, Error> {
+    let (entries, meta) = client.session().list_node_with_meta(node, &query.consistent())?;
+    complete(&meta, &format!("the sessions of node '{node}'"), &format!("session \"{node}\" = read"))?;
+    Ok(entries)
 }
 
 fn prove_sessions_are_seen(client: &Client, nodes: &BTreeSet<&str>) -> Result<(), Error> {
