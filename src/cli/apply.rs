@@ -217,15 +217,19 @@ impl Work<'_> {
         // A first look without the lock: mostly there is nothing to do, and nothing to wait for.
         let planned = self.plan(self.first, desired)?;
         look(&planned);
-        let document = self.document(&planned, desired)?;
-        if !document.refused.is_empty() {
-            return Ok(self.refused(document, planned));
-        }
-        if !planned.has_work(desired) {
-            if print_nothing {
-                self.print(&document, None)?;
+        let has_work = planned.has_work(desired);
+        // Of what is to be done, the plan is shown that is made under the lock.
+        if self.saved.is_some() || !planned.plan.refusals.is_empty() || !has_work {
+            let document = self.document(&planned, desired)?;
+            if !document.refused.is_empty() {
+                return Ok(self.refused(document, planned));
             }
-            return Ok(Outcome::Nothing(Box::new(planned)));
+            if !has_work {
+                if print_nothing {
+                    self.print(&document, None)?;
+                }
+                return Ok(Outcome::Nothing(Box::new(planned)));
+            }
         }
         ask::possible(self.how.yes)?;
         // From here on a signal gives the lock back, in place of leaving it to its ttl.

@@ -183,9 +183,11 @@ impl Transport for HttpTransport {
 /// behind would be a good part of the memory that a large answer takes.
 fn read_whole(body: ureq::Body) -> Result<Vec<u8>, ureq::Error> {
     const PART: usize = 1024 * 1024;
+    // Most answers are short, and say how short: one more byte is room to see the end.
+    let known = body.content_length().map_or(0, |length| usize::try_from(length).unwrap_or(PART).min(PART) + 1);
     let mut reader = body.into_with_config().limit(u64::MAX).reader();
     let mut parts = Vec::new();
-    let mut part = Vec::new();
+    let mut part = Vec::with_capacity(known);
     while reader.by_ref().take(PART as u64).read_to_end(&mut part)? == PART {
         parts.push(std::mem::replace(&mut part, Vec::with_capacity(PART)));
     }

@@ -22,13 +22,18 @@ impl StatePlan {
     /// The record to write before anything is touched: what the owner has, and what it sets out to make. After a run
     /// that was killed, it tells what that run made from what others made meanwhile.
     pub fn ahead(&self, desired: &DesiredState, claims: &Claims) -> Record {
+        self.ahead_of(desired, claims, |_| true)
+    }
+
+    /// The same, but for what is made already: hashes of very many objects take their time.
+    fn ahead_of(&self, desired: &DesiredState, claims: &Claims, is_open: impl Fn(&ObjectId) -> bool) -> Record {
         let mut record = claims.ours.clone();
         for id in &self.confirmed {
             record.pending.remove(id);
             record.objects.insert(id.clone());
         }
         let made = self.changes.iter().filter(|change| change.claim != Claim::Ours).map(|change| &change.id);
-        for id in made.chain(&self.adopted) {
+        for id in made.chain(&self.adopted).filter(|id| is_open(id)) {
             if let Some(declared) = desired.objects.get(id) {
                 // A service that our record names, but which names another owner itself.
                 record.objects.remove(id);
@@ -45,7 +50,7 @@ impl StatePlan {
     /// What was not done stays as it was in [`ahead`](Self::ahead). What was deleted goes, and so does what is gone. What
     /// is protected stays so until it is declared without that.
     pub fn settled(&self, desired: &DesiredState, claims: &Claims, done: &BTreeSet<ObjectId>) -> Record {
-        let mut record = self.ahead(desired, claims);
+        let mut record = self.ahead_of(desired, claims, |id| !done.contains(id));
         let mut replacing = BTreeSet::new();
         let mut ended = BTreeSet::new();
         let mut made: BTreeSet<&ObjectId> = self.adopted.iter().collect();

@@ -1,6 +1,6 @@
 //! Carries a plan out: the record ahead, the changes in their order, the record settled.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -29,16 +29,16 @@ pub(super) struct Work<'a> {
     pub planned: &'a Planned,
     pub lock: &'a OwnerLock,
     progress: &'a (dyn Fn(&StateChange) + Sync),
-    state: Mutex<State>,
+    state: Mutex<State<'a>>,
 }
 
 #[derive(Default)]
-struct State {
+struct State<'a> {
     /// How many changes of an object are still to be made.
-    open: BTreeMap<ObjectId, usize>,
+    open: HashMap<&'a ObjectId, usize>,
     /// Objects of which something was done, or may have been, but not everything.
-    begun: BTreeSet<ObjectId>,
-    created: BTreeMap<ObjectId, SessionId>,
+    begun: BTreeSet<&'a ObjectId>,
+    created: HashMap<&'a ObjectId, SessionId>,
 }
 
 pub(super) fn apply(
@@ -51,7 +51,7 @@ pub(super) fn apply(
     let work = Work { run, desired, planned, lock, progress, state: Mutex::default() };
     work.with(|state| {
         for change in &planned.plan.changes {
-            *state.open.entry(change.id.clone()).or_default() += 1;
+            *state.open.entry(&change.id).or_default() += 1;
         }
     });
     let (plan, claims) = (&planned.plan, &planned.claims);
@@ -78,15 +78,16 @@ pub(super) fn apply(
     let outcome = work.carry_out(&fresh);
     let done: BTreeSet<ObjectId> = work.done().into_iter().collect();
     let settled = inventory::write(run.client, lock, &standing, &plan.settled(desired, claims, &done));
+    let created = work.with(|state| std::mem::take(&mut state.created));
     match outcome.and_then(|()| settled.map(drop)) {
         Err(source) => {
-            let begun = work.with(|state| std::mem::take(&mut state.begun)).into_iter().collect();
+            let begun = work.with(|state| std::mem::take(&mut state.begun)).into_iter().cloned().collect();
             Err(StateError { done: work.done(), not_done: work.open(), begun, source: Box::new(source) })
         }
         Ok(()) => Ok(StateReport {
-            done: work.done(),
+            done: done.into_iter().collect(),
             warnings: warnings(plan),
-            created: work.with(|state| std::mem::take(&mut state.created)),
+            created: created.into_iter().map(|(id, session)| (id.clone(), session)).collect(),
         }),
     }
 }
@@ -157,17 +158,17 @@ impl<'a> Work<'a> {
         self.lock.check()
     }
 
-    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+    fn with<T>(&self, f: impl FnOnce(&mut State<'a>) -> T) -> T {
         f(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Notes that a change was made.
-    pub fn finished(&self, change: &StateChange) {
+    pub fn finished(&self, change: &'a StateChange) {
         self.with(|state| {
             let Some(open) = state.open.get_mut(&change.id) else { return };
             *open = open.saturating_sub(1);
             if *open > 0 {
-                state.begun.insert(change.id.clone());
+                state.begun.insert(&change.id);
             } else {
                 state.begun.remove(&change.id);
             }
@@ -176,12 +177,12 @@ impl<'a> Work<'a> {
     }
 
     /// Notes that something of an object was done, or may have been.
-    pub fn begun(&self, id: &ObjectId) {
-        self.with(|state| state.begun.insert(id.clone()));
+    pub fn begun(&self, id: &'a ObjectId) {
+        self.with(|state| state.begun.insert(id));
     }
 
     /// Names the object that an error is about, and notes where something of it may have been done all the same.
-    pub fn failed(&self, id: &ObjectId, source: impl Into<Error>) -> Error {
+    pub fn failed(&self, id: &'a ObjectId, source: impl Into<Error>) -> Error {
         let source = source.into();
         if source.wrote() || source.leaves_open() {
             self.begun(id);
@@ -190,17 +191,17 @@ impl<'a> Work<'a> {
     }
 
     /// Notes that the session of a change was created.
-    pub fn created(&self, id: &ObjectId, session: SessionId) {
+    pub fn created(&self, id: &'a ObjectId, session: SessionId) {
         self.with(|state| {
-            state.begun.insert(id.clone());
-            state.created.insert(id.clone(), session);
+            state.begun.insert(id);
+            state.created.insert(id, session);
         });
     }
 
     /// Notes that a change which was made did not last.
-    pub fn undone(&self, id: &ObjectId) {
+    pub fn undone(&self, id: &'a ObjectId) {
         self.with(|state| {
-            *state.open.entry(id.clone()).or_default() += 1;
+            *state.open.entry(id).or_default() += 1;
             state.begun.remove(id);
             state.created.remove(id);
         });
@@ -211,11 +212,21 @@ impl<'a> Work<'a> {
     }
 
     fn done(&self) -> Vec<ObjectId> {
-        self.with(|state| state.open.iter().filter(|(_, open)| **open == 0).map(|(id, _)| id.clone()).collect())
+        self.of(|open| open == 0)
     }
 
     fn open(&self) -> Vec<ObjectId> {
-        self.with(|state| state.open.iter().filter(|(_, open)| **open > 0).map(|(id, _)| id.clone()).collect())
+        self.of(|open| open > 0)
+    }
+
+    /// The objects of which so many changes are open, in order.
+    fn of(&self, fits: impl Fn(usize) -> bool) -> Vec<ObjectId> {
+        let mut ids: Vec<&ObjectId> = self.with(|state| {
+            let fitting = state.open.iter().filter(|(_, open)| fits(**open));
+            fitting.map(|(id, _)| *id).collect()
+        });
+        ids.sort_unstable();
+        ids.into_iter().cloned().collect()
     }
 }
 

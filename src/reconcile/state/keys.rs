@@ -92,7 +92,7 @@ impl<'a> Queue<'a> {
 }
 
 /// Does what a batch says, in one transaction; in several where the server takes fewer operations.
-fn send<'a>(work: &Work<'_>, queue: &Queue<'a>, mut batch: Vec<Unit<'a>>) -> Result<(), Error> {
+fn send<'a>(work: &Work<'a>, queue: &Queue<'a>, mut batch: Vec<Unit<'a>>) -> Result<(), Error> {
     while !batch.is_empty() {
         work.go_on()?;
         let mut operations = vec![work.lock.operation()];
@@ -177,7 +177,7 @@ fn refusal(failed: &OperationError) -> Error {
 }
 
 /// Tries the barred keys until their lock-delay is over, which no answer tells: it is 60 s at most.
-fn write_barred<'a>(work: &Work<'_>, queue: &Queue<'a>) -> Result<(), Error> {
+fn write_barred<'a>(work: &Work<'a>, queue: &Queue<'a>) -> Result<(), Error> {
     let start = Instant::now();
     let longest = Duration::from_nanos(Session::LOCK_DELAY_MAX.as_nanos()) + PAUSE;
     loop {
@@ -193,7 +193,7 @@ fn write_barred<'a>(work: &Work<'_>, queue: &Queue<'a>) -> Result<(), Error> {
 }
 
 /// Writes a value that is too long for a transaction: there the lock of the owner is only checked by the local clock.
-fn alone(work: &Work<'_>, unit: &Unit<'_>) -> Result<(), Error> {
+fn alone<'a>(work: &Work<'a>, unit: &Unit<'a>) -> Result<(), Error> {
     let put = |after: &Key, condition| {
         let options = PutOptions { flags: after.flags, condition };
         work.run.client.kv().put(&after.key, &after.value, &options, work.run.query)
