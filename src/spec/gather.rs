@@ -15,6 +15,9 @@ use crate::object::{At, Declared, DesiredState, OWN_KEYS, Object, ObjectId, Plac
 #[derive(Default)]
 pub(super) struct Gathered<'t> {
     state: DesiredState,
+    /// Objects whose ids come in order, as they mostly do, before any that does not: put together all at once, none of them
+    /// is searched for.
+    in_order: Vec<(ObjectId, Declared)>,
     /// What the first document says that all have to say, and where.
     head: Option<Vec<(&'static str, Option<String>, At)>>,
     /// Where each object is declared whose id is not in the letters in which Consul compares it, by its id in those.
@@ -81,6 +84,7 @@ impl<'t> Gathered<'t> {
 
         session::check_defaults(&defaults.of.session, &root, page);
         service::check_defaults(&defaults.of.service, &root, page);
+        self.in_order.reserve(sessions.len());
         for item in &sessions {
             match session::read(item, shape.items_of("sessions"), &defaults, page) {
                 Some((id, declared)) => self.add(id, declared, item.span, page),
@@ -144,6 +148,11 @@ impl<'t> Gathered<'t> {
         if let Some(problem) = unfit(&id) {
             return page.fault(span, problem, Some("take another"));
         }
+        let is_next = |(last, _): &(ObjectId, Declared)| *last < id;
+        if self.state.objects.is_empty() && !has_upper(&id) && self.in_order.last().is_none_or(is_next) {
+            return self.in_order.push((id, declared));
+        }
+        self.state.objects.extend(self.in_order.drain(..));
         let compared = has_upper(&id).then(|| as_compared(&id));
         let before = compared.as_ref().and_then(|compared| self.state.objects.get(compared)).map(|first| &first.at);
         if let Some(first) = self.places.get(compared.as_ref().unwrap_or(&id)).or(before) {
@@ -178,6 +187,9 @@ impl<'t> Gathered<'t> {
 
     /// Finds the sessions that keys name. Gives the state, or all faults in the order of the texts.
     pub fn finish(mut self, texts: &[Text]) -> Result<DesiredState, Vec<Fault>> {
+        if self.state.objects.is_empty() {
+            self.state.objects = std::mem::take(&mut self.in_order).into_iter().collect();
+        }
         let mut sessions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for id in self.state.objects.keys().filter(|_| !self.holders.is_empty()) {
             if let ObjectId::Session { node, name } = id {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::object::ObjectId;
 
 struct NoFiles;
 
@@ -35,6 +36,30 @@ keys:
 services:
   - {name: web, port: 80, weights: {passing: 2}, checks: [{http: "http://web1/", interval: 10s, header: {A: [b]}}]}
 "#;
+
+#[test]
+fn objects_are_told_apart_whatever_their_order() {
+    // A node in capitals is the same node. Each index is a session of its own, but 1 and 4.
+    let sessions =
+        ["{name: b, node: a}", "{name: c, node: b}", "{name: a, node: A}", "{name: d, node: b}", "{name: c, node: B}"];
+    let spec = |order: &[usize]| {
+        let items: Vec<String> = order.iter().map(|one| format!("  - {}\n", sessions[*one])).collect();
+        read_one(&format!("version: 1\nowner: a\nsessions:\n{}", items.concat()))
+    };
+    let declared = |order: &[usize]| -> Vec<ObjectId> { spec(order).unwrap().objects.into_keys().collect() };
+    let sorted = declared(&[2, 0, 1, 3]);
+    assert_eq!(sorted.len(), 4);
+    for order in [[0, 1, 3, 2], [3, 1, 0, 2], [1, 2, 3, 0], [0, 2, 1, 3]] {
+        assert_eq!(declared(&order), sorted, "{order:?}");
+    }
+    for order in [&[1, 1][..], &[0, 1, 3, 1], &[0, 1, 3, 4], &[4, 1], &[2, 0, 4, 3, 1], &[0, 1, 0], &[3, 0, 1, 3]] {
+        let faults = spec(order).unwrap_err();
+        assert!(
+            matches!(faults.as_slice(), [one] if one.message.contains("is declared twice")),
+            "{order:?}: {faults:?}"
+        );
+    }
+}
 
 #[test]
 fn a_glance_finds_the_nodes_of_sessions_and_gives_up_where_a_place_is_named() {

@@ -16,6 +16,8 @@ use super::scalar::Scalar;
 const MAX_NODES: usize = 5_000_000;
 /// How deep nodes may nest, what aliases bring included.
 const MAX_DEPTH: usize = 64;
+/// How many entries a map has room for from its beginning: many objects are a name and a node, or a key and its value.
+const ROOM: usize = 2;
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -237,7 +239,7 @@ impl<'t> Builder<'t> {
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.tag(tag.as_deref(), "map", span);
-                self.stack.push(Open { span, anchor, kind: Kind::Map(Vec::new()), key: None });
+                self.stack.push(Open { span, anchor, kind: Kind::Map(Vec::with_capacity(ROOM)), key: None });
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(Open { span, anchor, kind, .. }) = self.stack.pop() {
