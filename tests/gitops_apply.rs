@@ -170,6 +170,17 @@ fn a_session_on_a_node_that_does_not_exist_is_refused_before_a_write() {
         assert_eq!(ran.code, Some(3), "{ran}");
         assert!(ran.to_string().contains("there is no node \"ext\"") && ran.stderr.contains("catalog nodes"), "{ran}");
     }
+    // Of many, too; and Consul tells no nodes apart by upper and lower case.
+    let many: String = (0..20).map(|n| format!("  - {{name: far, node: n{n}, checks: []}}\n")).collect();
+    for more in ["", &many] {
+        lab.spec(&format!(
+            "sessions:\n  - {{name: here, node: NODE1, checks: []}}\n  - {{name: x, node: ext}}\n{more}"
+        ));
+        let refused = lab.run("plan s.yaml -o json");
+        let refused: Value = serde_json::from_str(&refused.stdout).unwrap();
+        assert_eq!(refused["refused"].as_array().unwrap().len(), 1 + more.lines().count(), "{refused}");
+        assert!(!refused["refused"].to_string().contains("NODE1"), "{refused}");
+    }
     assert_eq!(world(&agent), before);
     // A node that the same spec makes is there in time.
     lab.spec(&format!("{sessions}services: [{{name: db, node: ext, node_address: 10.0.0.9}}]"));
@@ -462,6 +473,14 @@ fn a_token_that_may_read_but_not_write() {
     );
     let lab = lab.env("CONSUL_HTTP_TOKEN", MASTER);
     lab.ok("apply s.yaml --yes");
+    // A node that a token may not see may be there.
+    let blind = token(
+        r#"key_prefix "" { policy = "read" } session_prefix "" { policy = "read" } agent_prefix "" { policy = "read" }"#,
+    );
+    let lab = lab.env("CONSUL_HTTP_TOKEN", &blind);
+    lab.file("other.yaml", "version: 1\nowner: other\nsessions: [{name: o, node: node1}]\n");
+    let said = lab.ok("plan other.yaml");
+    assert!(said.contains("1 to create") && !said.contains("refused"), "{said}");
     // One that sees nothing finds nothing out.
     let lab = lab.env("CONSUL_HTTP_TOKEN", &token(r#"agent_prefix "" { policy = "read" }"#));
     let said = lab.fails("plan s.yaml --prune", 1);
