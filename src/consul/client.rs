@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::config::{Address, Config, DEFAULT_PORT, Secret};
 use super::error::{Call, Error};
+use super::list::RawList;
 use super::query::QueryMeta;
 use super::request::Request;
 use super::transport::{HttpTransport, Response, Transport};
@@ -194,6 +195,12 @@ impl Client {
         self.decode(request, &self.send(request)?)
     }
 
+    /// Sends `request`, and gives the list that answers it, not taken apart yet.
+    pub(super) fn read_list<T: DeserializeOwned>(&self, request: Request) -> Result<RawList<T>, Error> {
+        let response = self.send(&request)?;
+        Ok(RawList::new(self.clone(), request, response))
+    }
+
     /// Sends `request` and gives the JSON list of records that answers it as text, after `change`. The text is not
     /// copied on the way.
     pub(super) fn read_text(&self, request: &Request, change: fn(&mut [u8])) -> Result<Box<RawValue>, Error> {
@@ -258,7 +265,12 @@ impl Client {
         self.decode(request, &response)
     }
 
-    fn decode<T: DeserializeOwned>(&self, request: &Request, response: &Response) -> Result<(T, QueryMeta), Error> {
+    /// Reads the JSON that answers `request`.
+    pub(super) fn decode<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+        response: &Response,
+    ) -> Result<(T, QueryMeta), Error> {
         serde_json::from_slice(&response.body)
             .map(|value| (value, response.meta.clone()))
             .map_err(|source| self.undecodable(request, &response.body, source))

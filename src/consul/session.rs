@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::client::{Client, found};
 use super::error::Error;
+use super::list::RawList;
 use super::query::{Query, QueryMeta, null_is_default};
 use super::request::Request;
 use super::watch::Watch;
@@ -150,15 +151,15 @@ impl SessionApi<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn list(&self, query: &Query) -> Result<Vec<SessionEntry>, Error> {
-        self.list_with_meta(query).map(|(entries, _)| entries)
+        self.0.read(&Request::get(&["session", "list"]).with(query)).map(|(entries, _)| entries)
     }
 
-    /// [`list`](Self::list), and what the answer says about itself.
+    /// [`list`](Self::list), for taking apart later.
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn list_with_meta(&self, query: &Query) -> Result<(Vec<SessionEntry>, QueryMeta), Error> {
-        self.0.read(&Request::get(&["session", "list"]).with(query))
+    pub fn list_raw(&self, query: &Query) -> Result<RawList<SessionEntry>, Error> {
+        self.0.read_list(Request::get(&["session", "list"]).with(query))
     }
 
     /// [`list`](Self::list) as JSON text, for passing on: checked to be a JSON list, but not taken apart, which for
@@ -184,6 +185,14 @@ impl SessionApi<'_> {
     /// See [`Error`].
     pub fn list_node_with_meta(&self, node: &str, query: &Query) -> Result<(Vec<SessionEntry>, QueryMeta), Error> {
         self.0.read(&Request::get(&["session", "node", node]).with(query))
+    }
+
+    /// [`list_node`](Self::list_node), for taking apart later.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn list_node_raw(&self, node: &str, query: &Query) -> Result<RawList<SessionEntry>, Error> {
+        self.0.read_list(Request::get(&["session", "node", node]).with(query))
     }
 
     /// Follows the sessions of the datacenter, or those of a node. A renewal is no change.

@@ -4,13 +4,15 @@
 //! of what is to be made, the write itself proves it (whoever may write may read, and each write says what it expects);
 //! of what the record alone mentions, this does, before the record loses it.
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::consul::{Client, Query, QueryMeta, SessionEntry};
+use crate::consul::{Client, Query, QueryMeta, RawList, SessionEntry};
 use crate::object::{
-    Declared, DesiredState, ExternalNode, HeldLocks, NodeState, Object, ObjectId, ObservedKey, ObservedNode,
-    ObservedSession, ObservedState, Record,
+    DesiredState, ExternalNode, HeldLocks, NodeState, Object, ObjectId, ObservedKey, ObservedNode, ObservedSession,
+    ObservedState, Record, Session,
 };
 use crate::plan::key::KeyPolicy;
 use crate::plan::state::recorded_and_undeclared;
@@ -51,22 +53,10 @@ impl<'a> Mentioned<'a> {
     }
 }
 
-/// Names in lower case, as Consul tells nodes apart. The same name mostly comes many times in a row, and is worked out
-/// once.
-#[derive(Default)]
-struct InLowerCase {
-    name: String,
-    lower: String,
-}
-
-impl InLowerCase {
-    fn of(&mut self, name: &str) -> &str {
-        if self.name != name {
-            name.clone_into(&mut self.name);
-            self.lower = name.to_lowercase();
-        }
-        &self.lower
-    }
+/// A name in lower case, as Consul tells nodes apart.
+fn lower(name: &str) -> Cow<'_, str> {
+    let is_lower = name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if is_lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_lowercase()) }
 }
 
 /// Whatever exists of what is mentioned.
@@ -83,108 +73,106 @@ pub(super) fn observe(
     Ok(observed)
 }
 
+/// What is mentioned of a node.
+#[derive(Default)]
+struct OfNode<'a> {
+    /// As it is spelled.
+    node: &'a str,
+    /// The sessions, by their names: the places of their ids, and what is declared.
+    names: HashMap<&'a str, (usize, Option<&'a Session>)>,
+    /// Whether any session of it was seen.
+    seen: AtomicBool,
+}
+
 /// The sessions of the names that are mentioned, on their nodes.
 pub(super) fn sessions(
     run: &StateReconciler<'_>,
     desired: &DesiredState,
     mentioned: &Mentioned<'_>,
 ) -> Result<BTreeMap<ObjectId, Vec<ObservedSession>>, Error> {
-    // Consul tells nodes apart by their names in lower case.
-    let mut lower = InLowerCase::default();
-    // Of each name the places among the ids; of more than one where a node is spelled in several ways.
-    let mut wanted: HashMap<String, HashMap<&str, (usize, Vec<usize>)>> = HashMap::new();
-    let mut nodes: BTreeMap<String, &str> = BTreeMap::new();
-    for (place, &id) in mentioned.ids.iter().enumerate() {
+    let ids = &mentioned.ids;
+    let mut nodes: BTreeMap<Cow<'_, str>, OfNode<'_>> = BTreeMap::new();
+    // Where a node is spelled in several ways: the place of an id, what is declared there, and the place of the first.
+    let mut alike: Vec<(usize, Option<&Session>, usize)> = Vec::new();
+    let mut declared = desired.objects.iter().peekable();
+    for (place, &id) in ids.iter().enumerate() {
         let ObjectId::Session { node, name } = id else { continue };
-        let lower = lower.of(node);
-        if !nodes.contains_key(lower) {
-            nodes.insert(lower.to_owned(), node);
-            wanted.insert(lower.to_owned(), HashMap::new());
+        while declared.next_if(|(before, _)| *before < id).is_some() {}
+        let wish = declared.peek().filter(|(at, _)| *at == id).and_then(|(_, declared)| match &declared.object {
+            Object::Session(wish) => Some(wish),
+            Object::Service { .. } | Object::Key { .. } => None,
+        });
+        let of_node = nodes.entry(lower(node)).or_insert_with(|| OfNode { node, ..OfNode::default() });
+        match of_node.names.entry(name) {
+            Entry::Vacant(new) => drop(new.insert((place, wish))),
+            Entry::Occupied(first) => alike.push((place, wish, first.get().0)),
         }
-        if let Some(names) = wanted.get_mut(lower) {
-            match names.entry(name) {
-                Entry::Vacant(new) => drop(new.insert((place, Vec::new()))),
-                Entry::Occupied(mut old) => old.get_mut().1.push(place),
+    }
+    let mut found: Vec<Vec<ObservedSession>> = vec![Vec::new(); ids.len()];
+    for list in session_lists(run, &nodes)? {
+        // In several threads: what can be done there is not done here.
+        let seen = list.filter_map(|entry| {
+            let of_node = nodes.get(&*lower(&entry.node))?;
+            of_node.seen.store(true, Ordering::Relaxed);
+            let (place, wish) = *of_node.names.get(entry.name.as_str())?;
+            Some(ObservedSession::try_from(entry).map(|observed| (place, vec![spelled_as(observed, wish)])))
+        })?;
+        for seen in seen {
+            let (place, mut seen) = seen?;
+            match found.get_mut(place) {
+                Some(found) if found.is_empty() => *found = seen,
+                Some(found) => found.append(&mut seen),
+                None => {}
             }
         }
     }
-    let mut found: Vec<(usize, ObservedSession)> = Vec::new();
-    let mut seen_nodes = BTreeSet::new();
-    for entry in session_entries(run, &nodes)? {
-        let node = lower.of(&entry.node);
-        let Some(names) = wanted.get(node) else { continue };
-        if !seen_nodes.contains(node) {
-            seen_nodes.insert(node.to_owned());
-        }
-        if let Some((place, others)) = names.get(entry.name.as_str()) {
-            for place in others {
-                found.push((*place, ObservedSession::try_from(&entry)?));
-            }
-            found.push((*place, ObservedSession::try_from(entry)?));
+    for (place, wish, first) in alike {
+        let seen = found.get(first).cloned().unwrap_or_default();
+        if let Some(found) = found.get_mut(place) {
+            *found = seen.into_iter().map(|observed| spelled_as(observed, wish)).collect();
         }
     }
     // One session that is seen proves that the token may see those of that node.
-    let doubtful = mentioned.recorded.iter().filter_map(|id| match id {
-        ObjectId::Session { node, .. } if !seen_nodes.contains(&node.to_lowercase()) => Some(node.as_str()),
-        _ => None,
-    });
+    let is_seen = |node: &str| nodes.get(&*lower(node)).is_some_and(|of_node| of_node.seen.load(Ordering::Relaxed));
+    let doubtful = mentioned.recorded.iter().filter_map(|id| node_of_session(id).filter(|node| !is_seen(node)));
     prove_sessions_are_seen(run.client, &doubtful.collect())?;
-    Ok(by_id(found, desired, &mentioned.ids))
+    let found = ids.iter().zip(found).filter(|(_, found)| !found.is_empty());
+    Ok(found.map(|(&id, found)| (id.clone(), found)).collect())
 }
 
-/// Puts sessions under their ids, of which each has the place. In the order of ids, and along with what is declared: Consul
-/// gives sessions in an order of its own, and to search for each of many costs more than to sort them by numbers.
-fn by_id(
-    mut found: Vec<(usize, ObservedSession)>,
-    desired: &DesiredState,
-    ids: &[&ObjectId],
-) -> BTreeMap<ObjectId, Vec<ObservedSession>> {
-    // Not moved while they are sorted: they are large.
-    found.sort_by_cached_key(|(place, _)| *place);
-    let mut declared = desired.objects.iter().peekable();
-    let mut sorted: Vec<(ObjectId, Vec<ObservedSession>)> = Vec::with_capacity(found.len());
-    for (place, mut observed) in found {
-        let Some(&id) = ids.get(place) else { continue };
-        while declared.next_if(|(before, _)| *before < id).is_some() {}
-        if let Some((_, Declared { object: Object::Session(wish), .. })) = declared.peek().filter(|(at, _)| *at == id) {
-            observed.session = observed.session.spelled_as(wish);
-        }
-        match sorted.last_mut().filter(|(last, _)| last == id) {
-            Some((_, sessions)) => sessions.push(observed),
-            None => sorted.push((id.clone(), vec![observed])),
-        }
+fn spelled_as(mut observed: ObservedSession, wish: Option<&Session>) -> ObservedSession {
+    if let Some(wish) = wish {
+        observed.session = observed.session.spelled_as(wish);
     }
-    sorted.into_iter().collect()
+    observed
 }
 
-fn session_entries(run: &StateReconciler<'_>, nodes: &BTreeMap<String, &str>) -> Result<Vec<SessionEntry>, Error> {
+/// The lists that hold all sessions of these nodes.
+fn session_lists(
+    run: &StateReconciler<'_>,
+    nodes: &BTreeMap<Cow<'_, str>, OfNode<'_>>,
+) -> Result<Vec<RawList<SessionEntry>>, Error> {
     let (client, query) = (run.client, run.query);
     let first = |node| run.first.and_then(|first| first.sessions(query, node));
     if nodes.len() > FEW_NODES {
-        return first(None).unwrap_or_else(|| all_sessions(client, query));
+        return Ok(vec![first(None).unwrap_or_else(|| all_sessions(client, query))?]);
     }
-    let nodes: Vec<&str> = nodes.values().copied().collect();
-    let lists = parallel::all(&nodes, run.parallelism, |node| {
-        first(Some(node)).unwrap_or_else(|| sessions_of(client, query, node))
-    })?;
-    let mut lists = lists.into_iter();
-    let mut entries = lists.next().unwrap_or_default();
-    entries.extend(lists.flatten());
-    Ok(entries)
+    let nodes: Vec<&str> = nodes.values().map(|of_node| of_node.node).collect();
+    parallel::all(&nodes, run.parallelism, |node| first(Some(node)).unwrap_or_else(|| sessions_of(client, query, node)))
 }
 
 /// Every session.
-pub(super) fn all_sessions(client: &Client, query: &Query) -> Result<Vec<SessionEntry>, Error> {
-    let (entries, meta) = client.session().list_with_meta(&query.consistent())?;
-    complete(&meta, "every session", "session_prefix \"\" = read")?;
-    Ok(entries)
+pub(super) fn all_sessions(client: &Client, query: &Query) -> Result<RawList<SessionEntry>, Error> {
+    let list = client.session().list_raw(&query.consistent())?;
+    complete(list.meta(), "every session", "session_prefix \"\" = read")?;
+    Ok(list)
 }
 
 /// The sessions of a node.
-pub(super) fn sessions_of(client: &Client, query: &Query, node: &str) -> Result<Vec<SessionEntry>, Error> {
-    let (entries, meta) = client.session().list_node_with_meta(node, &query.consistent())?;
-    complete(&meta, &format!("the sessions of node '{node}'"), &format!("session \"{node}\" = read"))?;
-    Ok(entries)
+pub(super) fn sessions_of(client: &Client, query: &Query, node: &str) -> Result<RawList<SessionEntry>, Error> {
+    let list = client.session().list_node_raw(node, &query.consistent())?;
+    complete(list.meta(), &format!("the sessions of node '{node}'"), &format!("session \"{node}\" = read"))?;
+    Ok(list)
 }
 
 fn prove_sessions_are_seen(client: &Client, nodes: &BTreeSet<&str>) -> Result<(), Error> {
