@@ -68,12 +68,12 @@ fn session(
     let seen = ObservedSession {
         id: uuid.clone(),
         create_index: number as u64,
-        session: session.clone(),
+        session: session.clone().into(),
         locks: HeldLocks::NotLooked,
         replacement_notes: Vec::new(),
     };
     observed.sessions.insert(id.clone(), vec![seen]);
-    declare(desired, id.clone(), Object::Session(session));
+    declare(desired, id.clone(), Object::Session(session.into()));
     (id, uuid)
 }
 

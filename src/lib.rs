@@ -18,14 +18,15 @@
 //! | module | what it is for | may use |
 //! |---|---|---|
 //! | [`duration`] | Consul's durations: parse, print | nothing |
+//! | `printable` | names and values for a terminal | nothing |
 //! | [`object`] | the nouns that both sides of a plan share | `duration` |
 //! | [`consul`] | the blocking HTTP client; knows nothing of plans | `duration` |
-//! | [`coordinate`] | recipes that need a living process: locks and the like | `consul`, `duration` |
+//! | [`coordinate`] | recipes that need a living process: locks and the like | `consul`, `duration`, `printable` |
 //! | [`plan`] | pure: the difference between desired and observed, and what is too dangerous to do | `object` |
 //! | [`reconcile`] | the input and output around a plan: observe, apply | `plan`, `object`, `consul` |
 //! | `spec` | texts into the state that they declare, or all their faults (feature `spec`) | `object`, `duration`, `consul`'s rules for keys |
 //! | `source` | where those texts come from: files (feature `spec`) | `spec`, `object` |
-//! | `render` | a plan, and what became of it, as a document (feature `spec`); as text, Markdown and annotations (feature `cli`) | `plan`, `object`, `reconcile` |
+//! | `render` | a plan, and what became of it, as a document (feature `spec`); as text, Markdown and annotations (feature `cli`) | `plan`, `object`, `reconcile`, `printable` |
 //! | [`ansible`] | a face: the module protocol | all above |
 //! | `dev` | an agent in memory that speaks Consul's HTTP API (feature `dev`) | `duration` |
 //! | `cli` | a face: the commands (feature `cli`) | all above, but no other face |
@@ -44,6 +45,7 @@ pub mod dev;
 pub mod duration;
 pub mod object;
 pub mod plan;
+mod printable;
 pub mod reconcile;
 #[cfg(feature = "spec")]
 pub mod render;

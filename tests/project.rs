@@ -11,15 +11,16 @@ use support::root;
 /// What each room may use, beside itself.
 const LAW: &[(&str, &[&str])] = &[
     ("duration", &[]),
+    ("printable", &[]),
     ("object", &["duration"]),
     ("consul", &["duration"]),
-    ("coordinate", &["consul", "duration"]),
+    ("coordinate", &["consul", "duration", "printable"]),
     ("plan", &["object", "duration"]),
     ("reconcile", &["plan", "object", "consul", "duration"]),
     ("spec", &["object", "duration", "consul"]),
     ("source", &["spec", "object"]),
     ("dev", &["duration"]),
-    ("render", &["reconcile", "plan", "object"]),
+    ("render", &["reconcile", "plan", "object", "printable"]),
     ("ansible", &["reconcile", "coordinate", "plan", "object", "consul", "duration", "spec", "source", "render"]),
     (
         "cli",
@@ -30,6 +31,7 @@ const LAW: &[(&str, &[&str])] = &[
             "object",
             "consul",
             "duration",
+            "printable",
             "ansible",
             "spec",
             "source",

@@ -44,7 +44,7 @@ fn session(name: &str) -> (ObjectId, Object) {
 fn session_with(name: &str, change: impl FnOnce(&mut Session)) -> (ObjectId, Object) {
     let mut session = Session { name: Some(name.to_owned()), ..Session::on("node1") };
     change(&mut session);
-    (ObjectId::Session { node: "node1".to_owned(), name: name.to_owned() }, Object::Session(session))
+    (ObjectId::Session { node: "node1".to_owned(), name: name.to_owned() }, Object::Session(session.into()))
 }
 
 fn key(key: &str, value: &str) -> (ObjectId, Object) {
@@ -715,7 +715,7 @@ fn nodes_are_the_same_in_upper_and_lower_case() {
     let on = |node: &str| {
         let session = Session { name: Some(name.clone()), ..Session::on(node) };
         let id = ObjectId::Session { node: node.to_owned(), name: name.clone() };
-        desired(&name, [(id, Object::Session(session))])
+        desired(&name, [(id, Object::Session(session.into()))])
     };
     apply(&client, &on("NODE1"), &StatePolicy::default()).unwrap();
     for node in ["node1", "Node1", "NODE1"] {

@@ -272,8 +272,8 @@ impl SessionOptions {
             }
             (State::Absent, None, Some(name)) => Desired::Absent { node: own()?, name: name.clone() },
             (_, Some(id), _) => Desired::Existing { id, given },
-            (_, None, Some(_)) => Desired::Present { session: given.over(Session::on(own()?)) },
-            (_, None, None) => Desired::Anonymous { session: given.over(Session::on(own()?)) },
+            (_, None, Some(_)) => Desired::Present { session: given.over(Session::on(own()?)).into() },
+            (_, None, None) => Desired::Anonymous { session: given.over(Session::on(own()?)).into() },
         })
     }
 }

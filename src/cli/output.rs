@@ -7,6 +7,7 @@ use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use super::error::CliError;
+use crate::printable::printable;
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Args)]
@@ -39,7 +40,7 @@ impl Output {
         headings: &[&str],
         rows: impl IntoIterator<Item = Vec<String>>,
     ) -> Result<(), CliError> {
-        let rows = rows.into_iter().map(|row| row.iter().map(|cell| printable(cell)).collect::<Vec<_>>());
+        let rows = rows.into_iter().map(|row| row.iter().map(|cell| printable(cell).into_owned()).collect::<Vec<_>>());
         let mut stdout = io::BufWriter::new(io::stdout().lock());
         let written = match self.format {
             Format::Json => json(&mut stdout, value),
@@ -90,17 +91,12 @@ impl Output {
             }
             Format::Yaml => writeln!(stdout, "---").and_then(|()| yaml(&mut stdout, value)),
             Format::Text => {
-                let cells: Vec<String> = cells.iter().map(|cell| printable(cell)).collect();
+                let cells: Vec<_> = cells.iter().map(|cell| printable(cell)).collect();
                 writeln!(stdout, "{}", cells.join("\t"))
             }
         };
         written.and_then(|()| stdout.flush()).map_err(unprinted)
     }
-}
-
-/// `cell` without what would break a line, or speak to the terminal: names are anybody's.
-fn printable(cell: &str) -> String {
-    cell.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 /// `text`, or a dash where it is empty, so that a row has all its cells.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::consul::{KvPair, check_key};
+use crate::printable::printable;
 
 use super::Error;
 use super::hold::Holds;
@@ -172,9 +173,4 @@ impl fmt::Display for Holder {
         }
         self.reason.as_ref().map_or(Ok(()), |reason| write!(f, ": {}", printable(reason)))
     }
-}
-
-/// `text` without what would break the line, or speak to a terminal: it is anybody's.
-fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }

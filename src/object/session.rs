@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,8 +65,8 @@ pub struct ObservedSession {
     pub id: SessionId,
     /// The Raft index of its creation: of two sessions, the one with the lower index is the older one.
     pub create_index: u64,
-    /// What it is.
-    pub session: Session,
+    /// What it is. Where it is as declared, this is what is declared: of many there is one text of each name.
+    pub session: Arc<Session>,
     /// The keys that it holds, as far as somebody looked.
     pub locks: HeldLocks,
     /// Notes that an earlier run left: it was replacing this session and may not have come to destroy it.

@@ -84,7 +84,7 @@ pub struct At {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object {
     /// A session; it has a name.
-    Session(Session),
+    Session(Arc<Session>),
     /// A service.
     Service {
         /// Its node. With an address or metadata of its own it is one without an agent.

@@ -1,5 +1,7 @@
 //! One step of a plan.
 
+use std::sync::Arc;
+
 use crate::object::{FieldDifference, ObservedSession, Session};
 
 /// One thing to do. Sessions cannot be updated: Consul has no call for it.
@@ -8,14 +10,14 @@ pub enum Change {
     /// Create a session.
     Create {
         /// What it is to be.
-        after: Session,
+        after: Arc<Session>,
     },
     /// Create a session, then destroy the one whose place it takes: a create that fails loses nothing.
     Replace {
         /// The one to destroy.
         before: Box<ObservedSession>,
         /// The one to create.
-        after: Session,
+        after: Arc<Session>,
     },
     /// Destroy a session.
     Delete {

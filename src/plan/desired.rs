@@ -1,5 +1,7 @@
 //! What somebody wants.
 
+use std::sync::Arc;
+
 use crate::object::{Properties, Session, SessionId};
 
 /// What somebody wants of sessions.
@@ -8,12 +10,12 @@ pub enum Desired {
     /// One session of this name on this node, with these properties.
     Present {
         /// The session; it has a name.
-        session: Session,
+        session: Arc<Session>,
     },
     /// A new session. Without a name there is nothing to find an earlier one by.
     Anonymous {
         /// The session.
-        session: Session,
+        session: Arc<Session>,
     },
     /// The session of this id has to exist, and to be as mentioned.
     Existing {

@@ -83,6 +83,8 @@ pub fn is_garbage(findings: &BTreeSet<Finding>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::duration::ConsulDuration;
     use crate::object::{Names, Session};
@@ -92,7 +94,7 @@ mod tests {
         let mut observed = ObservedSession {
             id,
             create_index: number,
-            session: Session { name: Some(name.to_owned()), ..Session::on("web1") },
+            session: Arc::new(Session { name: Some(name.to_owned()), ..Session::on("web1") }),
             locks: HeldLocks::Keys(vec!["held".to_owned()]),
             replacement_notes: Vec::new(),
         };
@@ -113,10 +115,11 @@ mod tests {
 
     #[test]
     fn each_row_of_the_table() {
-        let endless = session(1, "a", |s| s.session.checks = Names::new());
+        let endless = session(1, "a", |s| Arc::make_mut(&mut s.session).checks = Names::new());
         let by_ttl = session(2, "b", |s| {
-            s.session.checks = Names::new();
-            s.session.ttl = Some(ConsulDuration::from_secs(10));
+            let session = Arc::make_mut(&mut s.session);
+            session.checks = Names::new();
+            session.ttl = Some(ConsulDuration::from_secs(10));
         });
         let idle = session(3, "c", |s| s.locks = HeldLocks::Keys(Vec::new()));
         let not_looked = session(4, "d", |s| s.locks = HeldLocks::NotLooked);
@@ -129,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_oldest_of_a_name_is_no_duplicate() {
-        let elsewhere = session(1, "a", |s| s.session.node = "web2".to_owned());
+        let elsewhere = session(1, "a", |s| Arc::make_mut(&mut s.session).node = "web2".to_owned());
         let sessions = [session(3, "a", |_| ()), session(2, "a", |_| ()), elsewhere];
         assert_eq!(of(&sessions, &[]), [vec![Finding::Duplicate], vec![], vec![]]);
     }

@@ -9,6 +9,8 @@ mod safety;
 pub mod service;
 pub mod state;
 
+use std::sync::Arc;
+
 use crate::object::{HeldLocks, ObservedSession, Properties, Session};
 
 pub use change::{Change, DeleteReason, SpareReason, Spared};
@@ -68,7 +70,7 @@ impl Plan {
         plan
     }
 
-    fn settle(&mut self, session: &Session, observed: &[ObservedSession], policy: &Policy) {
+    fn settle(&mut self, session: &Arc<Session>, observed: &[ObservedSession], policy: &Policy) {
         let mut oldest_first: Vec<&ObservedSession> = observed.iter().collect();
         oldest_first.sort_unstable_by_key(|observed| observed.create_index);
         let equal = oldest_first.iter().find(|observed| observed.session == *session);
@@ -95,11 +97,11 @@ impl Plan {
 
     fn expect(&mut self, given: &Properties, observed: &[ObservedSession], policy: &Policy) {
         if let Some(existing) = observed.first() {
-            self.keep_or_replace(existing, given.clone().over(existing.session.clone()), policy);
+            self.keep_or_replace(existing, given.clone().over(Session::clone(&existing.session)).into(), policy);
         }
     }
 
-    fn keep_or_replace(&mut self, before: &ObservedSession, after: Session, policy: &Policy) {
+    fn keep_or_replace(&mut self, before: &ObservedSession, after: Arc<Session>, policy: &Policy) {
         if before.session == after {
             self.keep = Some(before.clone());
         } else if policy.on_drift == OnDrift::Keep {

@@ -1,7 +1,7 @@
 //! What is too dangerous to do, decided before anything is written.
 
 use super::{Change, Desired, OnDrift, Plan, Policy};
-use crate::object::{Behavior, FieldDifference, Properties, SessionId};
+use crate::object::{Behavior, FieldDifference, Properties, Session, SessionId};
 
 /// A plan that is not to be applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -102,7 +102,7 @@ impl Plan {
     fn check_meant(&self, id: &SessionId, given: &Properties) -> Result<(), UnsafePlan> {
         for change in &self.changes {
             let Change::Delete { before, .. } = change else { continue };
-            let differences = before.session.differences(&given.clone().over(before.session.clone()));
+            let differences = before.session.differences(&given.clone().over(Session::clone(&before.session)));
             if !differences.is_empty() {
                 return Err(UnsafePlan::NotAsGiven { id: id.clone(), differences });
             }

@@ -1,5 +1,7 @@
 //! One test for each row of the truth table above `Plan::between`.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::duration::ConsulDuration;
 use crate::object::{HeldLocks, SessionId};
@@ -17,11 +19,11 @@ fn id(number: u8) -> SessionId {
 }
 
 /// A session whose id and create index are `number`.
-fn observed(number: u8, session: Session) -> ObservedSession {
+fn observed(number: u8, session: impl Into<Arc<Session>>) -> ObservedSession {
     ObservedSession {
         id: id(number),
         create_index: number.into(),
-        session,
+        session: session.into(),
         locks: HeldLocks::Keys(Vec::new()),
         replacement_notes: Vec::new(),
     }
@@ -36,7 +38,7 @@ fn noted(session: ObservedSession) -> ObservedSession {
 }
 
 fn present(observed: &[ObservedSession], policy: &Policy) -> Plan {
-    Plan::between(&Desired::Present { session: wish() }, observed, policy)
+    Plan::between(&Desired::Present { session: wish().into() }, observed, policy)
 }
 
 fn with(on_drift: OnDrift) -> Policy {
@@ -71,7 +73,7 @@ fn spared(plan: &Plan) -> Vec<(u64, SpareReason)> {
 #[test]
 fn present_and_none_creates() {
     let plan = present(&[], &Policy::default());
-    assert_eq!(plan.changes, [Change::Create { after: wish() }]);
+    assert_eq!(plan.changes, [Change::Create { after: wish().into() }]);
     assert_eq!(plan.check(&Policy::default()), Ok(()));
 }
 
@@ -129,7 +131,7 @@ fn a_replacement_is_refused_while_locks_are_held_unless_forced() {
 
 #[test]
 fn anonymous_always_creates() {
-    let session = Session::on("n1");
+    let session = Arc::new(Session::on("n1"));
     let plan = Plan::between(&Desired::Anonymous { session: session.clone() }, &[], &Policy::default());
     assert_eq!(plan.changes, [Change::Create { after: session }]);
 }
@@ -287,7 +289,7 @@ mod properties_of_every_plan {
     proptest! {
         #[test]
         fn the_plan_of_an_applied_plan_is_empty(session in any_session(), sessions in any_observed(), policy in any_policy()) {
-            let desired = Desired::Present { session };
+            let desired = Desired::Present { session: session.into() };
             let plan = Plan::between(&desired, &sessions, &policy);
             prop_assume!(plan.check(&policy).is_ok());
             let again = Plan::between(&desired, &applied(&plan, &sessions), &policy);
@@ -296,7 +298,7 @@ mod properties_of_every_plan {
 
         #[test]
         fn nothing_that_holds_a_lock_is_destroyed_unless_forced(session in any_session(), sessions in any_observed(), policy in any_policy()) {
-            let plan = Plan::between(&Desired::Present { session }, &sessions, &policy);
+            let plan = Plan::between(&Desired::Present { session: session.into() }, &sessions, &policy);
             prop_assume!(!policy.force && plan.check(&policy).is_ok());
             let left = applied(&plan, &sessions);
             for holder in sessions.iter().filter(|session| !session.locks.keys().is_empty()) {
@@ -306,7 +308,7 @@ mod properties_of_every_plan {
 
         #[test]
         fn a_plan_that_passes_leaves_a_session_standing(session in any_session(), sessions in any_observed(), policy in any_policy()) {
-            let plan = Plan::between(&Desired::Present { session }, &sessions, &policy);
+            let plan = Plan::between(&Desired::Present { session: session.into() }, &sessions, &policy);
             prop_assume!(plan.check(&policy).is_ok());
             prop_assert!(!applied(&plan, &sessions).is_empty());
         }

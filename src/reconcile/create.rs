@@ -39,14 +39,14 @@ fn look_again(run: &Reconciler<'_>, after: &Session, id: &SessionId, before: &Ob
     if let Some(rival) = newcomers.filter(|session| session.create_index < index).min_by_key(|s| s.create_index) {
         withdraw(run, id, "another run was first")?;
         return match now.entry(&rival.id) {
-            Some(entry) if rival.session == *after => Ok(Created::Withdrawn(entry)),
+            Some(entry) if *rival.session == *after => Ok(Created::Withdrawn(entry)),
             _ => Err(Error::Stale { what: format!("another run created session {} with other properties", rival.id) }),
         };
     }
     let (Some(ours), Some(entry)) = (ours, now.entry(id)) else {
         return Err(Error::Stale { what: format!("session {id}, which this run had just created, was ended") });
     };
-    if ours.session != *after {
+    if *ours.session != *after {
         withdraw(run, id, "it is not as asked for")?;
         return Err(Error::NotAsAsked { differences: ours.session.differences(after) });
     }
@@ -61,8 +61,8 @@ fn observe_again(run: &Reconciler<'_>, after: &Session, id: &SessionId) -> Resul
     let entries: Vec<SessionEntry> = run.client.session().read(id.as_str(), &query)?.0.into_iter().collect();
     let spelled = |entry| {
         ObservedSession::try_from(entry).map(|observed| {
-            let session = observed.session.clone().spelled_as(after);
-            ObservedSession { session, ..observed }
+            let session = Session::clone(&observed.session).spelled_as(after);
+            ObservedSession { session: session.into(), ..observed }
         })
     };
     let sessions = entries.iter().map(spelled).collect::<Result<_, _>>()?;

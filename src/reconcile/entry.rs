@@ -1,6 +1,7 @@
 //! Between the wire's records and the noun: the only place that reads one as the other.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::consul::{ServiceCheckEntry, SessionEntry, SessionRequest};
 use crate::duration::ConsulDuration;
@@ -36,7 +37,7 @@ impl TryFrom<SessionEntry> for ObservedSession {
         Ok(Self {
             id: SessionId::parse(&entry.id).map_err(|error| odd(error.to_string()))?,
             create_index: entry.create_index,
-            session: Session {
+            session: Arc::new(Session {
                 name: Some(entry.name).filter(|name| !name.is_empty()),
                 node: entry.node,
                 checks: entry.node_checks.into(),
@@ -45,7 +46,7 @@ impl TryFrom<SessionEntry> for ObservedSession {
                 lock_delay: ConsulDuration::from_nanos(u64::try_from(entry.lock_delay).unwrap_or(0)),
                 ttl: Some(ttl).filter(|ttl| !ttl.is_zero()),
                 behavior,
-            },
+            }),
             locks: HeldLocks::NotLooked,
             replacement_notes: Vec::new(),
         })

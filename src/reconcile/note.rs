@@ -30,7 +30,7 @@ pub(super) fn request(node: &str, replaced: &SessionId) -> SessionRequest {
 fn subject(entry: &SessionEntry) -> Option<SessionId> {
     let replaced = SessionId::parse(entry.name.strip_prefix(Session::NOTE_PREFIX)?).ok()?;
     let session = ObservedSession::try_from(entry).ok()?.session;
-    (session == note(&entry.node, &replaced)).then_some(replaced)
+    (*session == note(&entry.node, &replaced)).then_some(replaced)
 }
 
 /// Whether `entry` is a note.

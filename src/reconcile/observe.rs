@@ -42,7 +42,7 @@ pub(super) fn sessions(run: &Reconciler<'_>, desired: &Desired) -> Result<Observ
 pub(super) fn of_wish(run: &Reconciler<'_>, query: &Query, wish: &Session) -> Result<Observation, Error> {
     let mut observation = of_name(run, query, &wish.node, wish.name.as_deref())?;
     for observed in &mut observation.sessions {
-        observed.session = observed.session.clone().spelled_as(wish);
+        observed.session = Session::clone(&observed.session).spelled_as(wish).into();
     }
     Ok(observation)
 }

@@ -1,7 +1,7 @@
 //! What a run did, or would do.
 
 use crate::consul::SessionEntry;
-use crate::object::{HeldLocks, Session, SessionId};
+use crate::object::{HeldLocks, SessionId};
 use crate::plan::{Change, DeleteReason, Desired, Plan, SpareReason, Spared, describe, name_keys};
 
 /// What a run did, or would do.
@@ -93,7 +93,7 @@ impl Report {
         if let Desired::Anonymous { .. } = self.plan.desired {
             warnings.push("without a name every run creates another session: give it a `name`".to_owned());
         }
-        if wanted.is_some_and(Session::never_ends) {
+        if wanted.is_some_and(|session| session.never_ends()) {
             warnings.push(
                 "the session has neither a ttl nor checks, so nothing ends it but destroying it: give it one of them"
                     .to_owned(),

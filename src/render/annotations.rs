@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::document::{NotDone, PlanDocument, Position};
-use super::text::printable;
 use crate::plan::state::Action;
+use crate::printable::printable;
 
 /// One remark about a place in a file.
 struct Remark<'a> {

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::document::PlanDocument;
-use super::text::printable;
 use crate::object::ObjectId;
+use crate::printable::printable;
 use crate::reconcile::{StateError, StateReport};
 
 /// A plan, and what became of it.

@@ -7,8 +7,8 @@ use similar::algorithms::{Capture, Compact, Replace, myers};
 use similar::{ChangeTag, DiffOp};
 
 use super::document::{ChangeDocument, NotDone, PlanDocument};
-use super::text::printable;
 use crate::plan::state::Action;
+use crate::printable::printable;
 
 const GREEN: Style = AnsiColor::Green.on_default();
 const RED: Style = AnsiColor::Red.on_default();

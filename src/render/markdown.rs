@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use super::document::{ChangeDocument, Difference, NotDone, PlanDocument};
-use super::text::{printable, summary};
+use super::text::summary;
 use crate::plan::state::Action;
+use crate::printable::printable;
 
 /// How many characters a comment may have: GitHub takes 65,536, and GitLab more.
 const MAX: usize = 60_000;

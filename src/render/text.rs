@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::document::{ChangeDocument, NotDone, PlanDocument, Summary};
 use crate::plan::state::Action;
+use crate::printable::printable;
 
 const GREEN: Style = AnsiColor::Green.on_default();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
@@ -95,9 +96,4 @@ fn push_list(text: &mut String, heading: &str, items: &[NotDone], style: Style) 
         }
     }
     Ok(())
-}
-
-/// `text` without what would break a line, or speak to the terminal: names and values are anybody's.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }

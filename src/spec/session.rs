@@ -37,7 +37,7 @@ pub(super) fn read(
         return None;
     }
     let id = ObjectId::Session { node: on, name };
-    Some((id, Declared { object: Object::Session(session), prevent_destroy, at: page.at(node.span) }))
+    Some((id, Declared { object: Object::Session(session.into()), prevent_destroy, at: page.at(node.span) }))
 }
 
 const NO_NODE: &str = "write node: NAME, here or in the defaults, so that a spec means the same to every agent";

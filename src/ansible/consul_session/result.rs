@@ -1,5 +1,7 @@
 //! The result of the module `consul_session`.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -165,7 +167,7 @@ impl From<Outcome> for Action {
 }
 
 /// The properties to show: of the session that is there, else of the one that was wanted or destroyed.
-fn shown(desired: &Desired, changes: &[Change], now: Option<&SessionEntry>) -> Option<Session> {
+fn shown(desired: &Desired, changes: &[Change], now: Option<&SessionEntry>) -> Option<Arc<Session>> {
     if let Some(observed) = now.and_then(|entry| ObservedSession::try_from(entry).ok()) {
         return Some(observed.session);
     }

@@ -1,5 +1,7 @@
 //! `lictor session create`
 
+use std::sync::Arc;
+
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -76,7 +78,8 @@ pub(super) fn run(arguments: Arguments, output: Output, connect: Connect) -> Res
     let policy = arguments.policy();
     policy.validate()?;
     let (client, query) = connect.open()?;
-    let session = properties.over(Session::on(reconcile::node_or_own(&client, &query, arguments.node.clone())?));
+    let node = reconcile::node_or_own(&client, &query, arguments.node.clone())?;
+    let session = Arc::new(properties.over(Session::on(node)));
     let desired = match session.name {
         Some(_) => Desired::Present { session },
         None => Desired::Anonymous { session },

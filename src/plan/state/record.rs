@@ -1,10 +1,11 @@
 //! What the owner's record is to say, before and after a plan is applied.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::object::{Claims, DesiredState, ObjectId, Record, SessionId};
 use crate::plan::{Change, DeleteReason};
 
+use super::sight::Along;
 use super::{Claim, SpareReason, StateChange, StatePlan, Step};
 
 impl StatePlan {
@@ -16,7 +17,7 @@ impl StatePlan {
         if nothing_moves && nothing_else && protected_ids(desired).next().is_none() {
             return true;
         }
-        self.settled(desired, claims, &BTreeSet::new()) == claims.ours
+        self.settled(desired, claims, |_| false) == claims.ours
     }
 
     /// The record to write before anything is touched: what the owner has, and what it sets out to make. After a run
@@ -33,40 +34,46 @@ impl StatePlan {
             record.objects.insert(id.clone());
         }
         let made = self.changes.iter().filter(|change| change.claim != Claim::Ours).map(|change| &change.id);
-        for id in made.chain(&self.adopted).filter(|id| is_open(id)) {
-            if let Some(declared) = desired.objects.get(id) {
-                // A service that our record names, but which names another owner itself.
-                record.objects.remove(id);
-                record.pending.insert(id.clone(), declared.object.hash());
-            }
+        let mut made: Vec<&ObjectId> = made.chain(&self.adopted).filter(|id| is_open(id)).collect();
+        made.sort(); // it mostly is
+        made.dedup();
+        let mut objects = Along::new(desired.objects.iter());
+        let declared = made.iter().filter_map(|id| Some((*id, objects.get(id)?)));
+        let mut pending: BTreeMap<ObjectId, String> =
+            declared.map(|(id, declared)| (id.clone(), declared.object.hash())).collect();
+        // A service that our record names, but which names another owner itself.
+        for id in pending.keys() {
+            record.objects.remove(id);
         }
+        record.pending.append(&mut pending);
         record.protected.extend(protected_ids(desired).cloned());
         record.replacing.extend(self.changes.iter().filter_map(predecessor).cloned());
         record
     }
 
-    /// The record to write when everything was done that could be; `done` are the objects of which every change was.
+    /// The record to write when everything was done that could be; `done` says of which objects every change was.
     ///
     /// What was not done stays as it was in [`ahead`](Self::ahead). What was deleted goes, and so does what is gone. What
     /// is protected stays so until it is declared without that.
-    pub fn settled(&self, desired: &DesiredState, claims: &Claims, done: &BTreeSet<ObjectId>) -> Record {
-        let mut record = self.ahead_of(desired, claims, |id| !done.contains(id));
+    pub fn settled(&self, desired: &DesiredState, claims: &Claims, done: impl Fn(&ObjectId) -> bool) -> Record {
+        let mut record = self.ahead_of(desired, claims, |id| !done(id));
         let mut replacing = BTreeSet::new();
         let mut ended = BTreeSet::new();
-        let mut made: BTreeSet<&ObjectId> = self.adopted.iter().collect();
+        let mut made: Vec<&ObjectId> = Vec::new();
         for change in &self.changes {
-            if !done.contains(&change.id) {
+            if !done(&change.id) {
                 replacing.extend(predecessor(change).cloned());
             } else if change.ends_object() {
                 ended.insert(&change.id);
             } else {
-                made.insert(&change.id);
+                made.push(&change.id);
             }
         }
-        for id in made {
-            record.pending.remove(id);
-            record.objects.insert(id.clone());
-        }
+        made.extend(&self.adopted);
+        // Put in all at once: one by one, each would be searched for.
+        let mut made: BTreeSet<ObjectId> = made.into_iter().cloned().collect();
+        record.pending.retain(|id, _| !made.contains(id));
+        record.objects.append(&mut made);
         for id in ended.into_iter().chain(&self.forgotten) {
             record.pending.remove(id);
             record.objects.remove(id);

@@ -1,6 +1,7 @@
 //! The sessions of a plan for many objects.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::object::{Declared, HeldLocks, ObjectId, ObservedSession, Session, SessionId};
 use crate::plan::{Change, DeleteReason, Desired, Plan, Policy};
@@ -14,7 +15,7 @@ impl<'a> Planner<'a> {
         &mut self,
         id: &'a ObjectId,
         declared: &Declared,
-        wish: &Session,
+        wish: &Arc<Session>,
         nodes: &BTreeMap<&str, NodeWish<'a>>,
         claim: Claim,
         seen: &'a [ObservedSession],
@@ -49,7 +50,7 @@ impl<'a> Planner<'a> {
         &mut self,
         id: &'a ObjectId,
         declared: &Declared,
-        wish: &Session,
+        wish: &Arc<Session>,
         claim: Claim,
         sessions: &'a [ObservedSession],
     ) {
@@ -120,7 +121,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether an earlier run was replacing it, and nothing is lost when that is finished.
-    fn was_replaced(&self, session: &ObservedSession, wish: &Session) -> bool {
+    fn was_replaced(&self, session: &ObservedSession, wish: &Arc<Session>) -> bool {
         let held = session.locks == HeldLocks::Hidden || !session.locks.keys().is_empty();
         self.is_leaving(session) && session.session != *wish && (!held || self.policy.force)
     }

@@ -76,8 +76,8 @@ pub(super) fn apply(
     };
     let (fresh, standing) = ready().map_err(|source| StateError::before(work.open(), source))?;
     let outcome = work.carry_out(&fresh);
-    let done: BTreeSet<ObjectId> = work.done().into_iter().collect();
-    let settled = inventory::write(run.client, lock, &standing, &plan.settled(desired, claims, &done));
+    let settled = plan.settled(desired, claims, |id| work.is_done(id));
+    let settled = inventory::write(run.client, lock, &standing, &settled);
     let created = work.with(|state| std::mem::take(&mut state.created));
     match outcome.and_then(|()| settled.map(drop)) {
         Err(source) => {
@@ -85,7 +85,7 @@ pub(super) fn apply(
             Err(StateError { done: work.done(), not_done: work.open(), begun, source: Box::new(source) })
         }
         Ok(()) => Ok(StateReport {
-            done: done.into_iter().collect(),
+            done: work.done(),
             warnings: warnings(plan),
             created: created.into_iter().map(|(id, session)| (id.clone(), session)).collect(),
         }),
@@ -209,6 +209,10 @@ impl<'a> Work<'a> {
 
     pub fn created_of(&self, id: &ObjectId) -> Option<SessionId> {
         self.with(|state| state.created.get(id).cloned())
+    }
+
+    fn is_done(&self, id: &ObjectId) -> bool {
+        self.with(|state| state.open.get(id) == Some(&0))
     }
 
     fn done(&self) -> Vec<ObjectId> {

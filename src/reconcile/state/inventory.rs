@@ -12,11 +12,14 @@ use crate::object::{DesiredState, ObjectId, Record};
 
 use super::observe::spelled_as_declared;
 use super::record::{self, RecordError};
-use super::{Error, OwnerLock};
+use super::{Error, OwnerLock, parallel};
 use crate::reconcile::observe;
 
 /// Below it are the records of all owners.
 pub(super) const OWNERS: &str = "lictor/owners/";
+
+/// How many parts of a record are written at once: each is as large a request as Consul takes.
+const PARTS_AT_ONCE: usize = 4;
 
 /// All records, as they stand.
 #[derive(Debug, Default)]
@@ -143,12 +146,10 @@ pub(super) fn write(
     if standing.digest.as_ref() == Some(&written.digest) {
         return Ok(standing.clone());
     }
-    let mut parts = Vec::new();
-    for (number, part) in (1..).zip(&written.parts) {
-        let key = part_key(owner, &written.digest, number);
-        guarded(&[Operation::set(&key, part.as_bytes(), 0)])?;
-        parts.push(key);
-    }
+    let parts: Vec<String> =
+        (1..).zip(&written.parts).map(|(number, _)| part_key(owner, &written.digest, number)).collect();
+    let texts: Vec<(&String, &String)> = parts.iter().zip(&written.parts).collect();
+    parallel::all(&texts, PARTS_AT_ONCE, |(key, part)| guarded(&[Operation::set(key, part.as_bytes(), 0)]))?;
     let pairs = guarded(&[Operation::cas(&key, written.head.as_bytes(), 0, standing.index)])?;
     let index = pairs.iter().find(|pair| pair.key == key && pair.modify_index > 0).map(|pair| pair.modify_index);
     let old: Vec<String> = standing.parts.iter().filter(|key| !parts.contains(key)).cloned().collect();

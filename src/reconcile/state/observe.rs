@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::consul::{Client, Query, QueryMeta, RawList, SessionEntry};
@@ -79,7 +80,7 @@ struct OfNode<'a> {
     /// As it is spelled.
     node: &'a str,
     /// The sessions, by their names: the places of their ids, and what is declared.
-    names: HashMap<&'a str, (usize, Option<&'a Session>)>,
+    names: HashMap<&'a str, (usize, Option<&'a Arc<Session>>)>,
     /// Whether any session of it was seen.
     seen: AtomicBool,
 }
@@ -93,7 +94,7 @@ pub(super) fn sessions(
     let ids = &mentioned.ids;
     let mut nodes: BTreeMap<Cow<'_, str>, OfNode<'_>> = BTreeMap::new();
     // Where a node is spelled in several ways: the place of an id, what is declared there, and the place of the first.
-    let mut alike: Vec<(usize, Option<&Session>, usize)> = Vec::new();
+    let mut alike: Vec<(usize, Option<&Arc<Session>>, usize)> = Vec::new();
     let mut declared = desired.objects.iter().peekable();
     for (place, &id) in ids.iter().enumerate() {
         let ObjectId::Session { node, name } = id else { continue };
@@ -140,9 +141,12 @@ pub(super) fn sessions(
     Ok(found.map(|(&id, found)| (id.clone(), found)).collect())
 }
 
-fn spelled_as(mut observed: ObservedSession, wish: Option<&Session>) -> ObservedSession {
+/// Spells a session as it is declared. One that is as declared is the declared one itself: it takes no memory of its own,
+/// and to compare them is to look at one address.
+fn spelled_as(mut observed: ObservedSession, wish: Option<&Arc<Session>>) -> ObservedSession {
     if let Some(wish) = wish {
-        observed.session = observed.session.spelled_as(wish);
+        let session = Arc::unwrap_or_clone(observed.session).spelled_as(wish);
+        observed.session = if session == **wish { wish.clone() } else { session.into() };
     }
     observed
 }

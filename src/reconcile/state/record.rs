@@ -108,14 +108,14 @@ pub(super) struct Written {
 pub(super) fn write(owner: &str, record: &Record) -> Written {
     let content = Content::from(record);
     let digest = digest_of(owner, &content);
-    let whole = pretty(&content);
     let head = |parts, record| {
         pretty(&Head { version: VERSION, owner: owner.to_owned(), digest: Some(digest.clone()), parts, record })
     };
-    if whole.len() <= PART {
-        return Written { head: head(None, Some(content)), parts: Vec::new(), digest };
+    let mut contents = content.split();
+    if contents.len() <= 1 {
+        return Written { head: head(None, contents.pop()), parts: Vec::new(), digest };
     }
-    let parts: Vec<String> = content.split().iter().map(pretty).collect();
+    let parts: Vec<String> = contents.iter().map(pretty).collect();
     Written { head: head(Some(parts.len()), None), parts, digest }
 }
 
@@ -182,12 +182,17 @@ impl Content {
         self.replacing.append(&mut other.replacing);
     }
 
-    /// The same in several, each of which fits into a part.
+    /// The same in as few as fit into a part each; in one where that holds it all.
     fn split(self) -> Vec<Self> {
         let mut parts = Vec::new();
         let (mut part, mut length) = (Self::default(), 0);
-        // What JSON puts around an entry besides: indent, colon, comma.
-        let long = |text: &str| serde_json::to_string(text).map_or(0, |text| text.len() + 12);
+        // With what JSON puts around an entry, indent, quotes, colon, comma, and before what it escapes.
+        let escaped = |byte: u8| match byte {
+            b'"' | b'\\' => 2,
+            0..0x20 => 6,
+            _ => 1,
+        };
+        let long = |text: &str| 14 + text.bytes().map(escaped).sum::<usize>();
         let mut make_room = |part: &mut Self, bytes: usize| {
             length += bytes;
             if length > PART {

@@ -1,6 +1,7 @@
 //! The sessions of a plan: looked at again, created, destroyed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::consul::{Client, Error as ConsulError, SessionRequest};
@@ -25,7 +26,7 @@ pub(super) fn look(work: &Work<'_>) -> Result<(), Error> {
     let ids: BTreeSet<&ObjectId> = changes(work).map(|(change, _)| &change.id).collect();
     let now = observe(work, ids.clone())?;
     for id in ids {
-        let brief = |sessions: Option<&Vec<ObservedSession>>| -> BTreeMap<SessionId, Session> {
+        let brief = |sessions: Option<&Vec<ObservedSession>>| -> BTreeMap<SessionId, Arc<Session>> {
             sessions.into_iter().flatten().map(|session| (session.id.clone(), session.session.clone())).collect()
         };
         if brief(now.get(id)) != brief(work.planned.observed.sessions.get(id)) {
@@ -51,7 +52,7 @@ fn observe(work: &Work<'_>, ids: BTreeSet<&ObjectId>) -> Result<BTreeMap<ObjectI
 
 /// Creates sessions, many at once; then one look shows that all stand as asked.
 pub(super) fn create(work: &Work<'_>) -> Result<(), Error> {
-    let creates: Vec<(&StateChange, &Session)> = changes(work)
+    let creates: Vec<(&StateChange, &Arc<Session>)> = changes(work)
         .filter_map(|(change, step)| match step {
             Change::Create { after } | Change::Replace { after, .. } => Some((change, after)),
             Change::Delete { .. } => None,

@@ -7,6 +7,8 @@ mod services;
 mod show;
 mod world;
 
+use std::sync::Arc;
+
 use super::*;
 use crate::object::{Behavior, ExternalNode, HeldLocks, ObservedNode, Session, SessionId};
 use crate::plan::DeleteReason;
@@ -93,7 +95,7 @@ fn foreign() -> UnsafeState {
 
 fn deleting(mut item: Item) -> Item {
     if let Object::Session(session) = &mut item.1.object {
-        session.behavior = Behavior::Delete;
+        Arc::make_mut(session).behavior = Behavior::Delete;
     }
     item
 }

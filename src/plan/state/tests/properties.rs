@@ -108,7 +108,7 @@ fn any_desired() -> impl Strategy<Value = DesiredState> {
         for (name, wish) in SESSIONS.iter().zip(&sessions) {
             items.extend(wish.map(|(delay, deletes, guarded)| {
                 let mut item = session(name, delay);
-                item.1.object = crate::object::Object::Session(a_session_of(name, (delay, deletes)));
+                item.1.object = crate::object::Object::Session(a_session_of(name, (delay, deletes)).into());
                 guard(item, guarded)
             }));
         }

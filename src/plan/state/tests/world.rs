@@ -1,6 +1,7 @@
 //! A cluster in memory, and an owner who applies plans to it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::duration::ConsulDuration;
 use crate::object::{
@@ -54,7 +55,7 @@ fn declared(id: ObjectId, object: Object) -> Item {
 }
 
 pub(super) fn session(name: &str, delay: u64) -> Item {
-    declared(session_id(name), Object::Session(a_session(name, delay)))
+    declared(session_id(name), Object::Session(a_session(name, delay).into()))
 }
 
 pub(super) fn service(id: &str, port: u16) -> Item {
@@ -105,7 +106,8 @@ impl Default for World {
 
 impl World {
     /// With a session whose id is `number`.
-    pub(super) fn session(mut self, number: u64, session: Session) -> Self {
+    pub(super) fn session(mut self, number: u64, session: impl Into<Arc<Session>>) -> Self {
+        let session = session.into();
         let id = session_id(session.name.as_deref().unwrap());
         let observed = ObservedSession {
             id: uuid(number),
@@ -186,7 +188,7 @@ impl World {
         }
         self.look_again();
         let done: BTreeSet<ObjectId> = plan.changes.iter().map(|change| change.id.clone()).collect();
-        self.claims.ours = plan.settled(desired, &before, &done);
+        self.claims.ours = plan.settled(desired, &before, |id| done.contains(id));
     }
 
     /// How many operations a plan takes.
