@@ -12,7 +12,7 @@ use super::query::QueryMeta;
 use super::request::Request;
 use super::transport::Response;
 
-/// A list of records, still JSON: whoever makes something else of very many, or needs few of them, never holds them all.
+/// A list of records, still JSON: whoever makes something else of very many never holds them all.
 #[derive(Debug)]
 pub struct RawList<T> {
     client: Client,
@@ -34,12 +34,11 @@ impl<T: DeserializeOwned> RawList<T> {
         &self.response.meta
     }
 
-    /// What `make` makes of the records, in their order, without those of which it makes nothing. Long lists are read in
-    /// as many threads as there are cores.
+    /// What `make` makes of the records, in their order. Long lists are read in as many threads as there are cores.
     ///
     /// # Errors
     /// [`Error::Decode`], where it is no list of such records; `make` has seen some of them then.
-    pub fn filter_map<R: Send>(&self, make: impl Fn(T) -> Option<R> + Sync) -> Result<Vec<R>, Error> {
+    pub fn map<R: Send>(&self, make: impl Fn(T) -> R + Sync) -> Result<Vec<R>, Error> {
         // Known to be UTF-8, texts in it need not be looked through one by one.
         let body = std::str::from_utf8(&self.response.body).unwrap_or_default();
         let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -49,7 +48,7 @@ impl<T: DeserializeOwned> RawList<T> {
         }
         // It is short, or no such list, or a cut was not between two records, but only looked so.
         let (records, _) = self.client.decode::<Vec<T>>(&self.request, &self.response)?;
-        Ok(records.into_iter().filter_map(make).collect())
+        Ok(records.into_iter().map(make).collect())
     }
 }
 
@@ -77,7 +76,7 @@ fn split(list: &str, count: usize) -> Vec<&str> {
 }
 
 /// What is made of the records of all parts; `None` where one is no JSON.
-fn read_parts<T: DeserializeOwned, R: Send>(parts: &[&str], make: &(impl Fn(T) -> Option<R> + Sync)) -> Option<Vec<R>> {
+fn read_parts<T: DeserializeOwned, R: Send>(parts: &[&str], make: &(impl Fn(T) -> R + Sync)) -> Option<Vec<R>> {
     let (first, others) = parts.split_first()?;
     thread::scope(|scope| {
         let others: Vec<_> = others.iter().map(|part| scope.spawn(|| read_part(part, make))).collect();
@@ -94,11 +93,11 @@ fn read_parts<T: DeserializeOwned, R: Send>(parts: &[&str], make: &(impl Fn(T) -
     })
 }
 
-fn read_part<T: DeserializeOwned, R>(mut part: &str, make: &impl Fn(T) -> Option<R>) -> Option<Vec<R>> {
+fn read_part<T: DeserializeOwned, R>(mut part: &str, make: &impl Fn(T) -> R) -> Option<Vec<R>> {
     let mut made = Vec::new();
     loop {
         let mut records = serde_json::Deserializer::from_str(part).into_iter::<T>();
-        made.extend(make(records.next()?.ok()?));
+        made.push(make(records.next()?.ok()?));
         part = part.get(records.byte_offset()..)?.trim_ascii_start();
         if part.is_empty() {
             return Some(made);
@@ -146,36 +145,35 @@ mod tests {
             for text in [serde_json::to_string(&entries).unwrap(), serde_json::to_string_pretty(&entries).unwrap()] {
                 for count in 1..20 {
                     let parts = split(&text, count);
-                    let read: Option<Vec<SessionEntry>> = read_parts(&parts, &Some);
+                    let read: Option<Vec<SessionEntry>> = read_parts(&parts, &|entry| entry);
                     // Objects in the records that begin alike, and stand alike, are the one reason to give up.
                     let indented = text.contains('\n');
                     assert!(read.is_some() || (checks > 1 && !indented && count > 1), "{checks} {count}");
                     assert!(read.is_none_or(|read| read == entries && parts.len() == count), "{checks} {count}");
                 }
-                assert_eq!(list(text.as_bytes()).filter_map(Some).unwrap(), entries);
+                assert_eq!(list(text.as_bytes()).map(|entry| entry).unwrap(), entries);
             }
         }
     }
 
     #[test]
-    fn a_long_list_is_read_in_parts_and_only_what_is_made_is_kept() {
+    fn a_long_list_is_read_in_parts_and_in_order() {
         let entries: Vec<_> = (0..20_000).map(|number| entry(number, 2)).collect();
         let text = serde_json::to_vec(&entries).unwrap();
         assert!(text.len() > 4 * WORTH_A_THREAD);
-        let even = |entry: SessionEntry| entry.id.ends_with('0').then_some(entry.id);
-        let expected: Vec<_> = entries.iter().cloned().filter_map(even).collect();
-        assert_eq!(list(&text).filter_map(even).unwrap(), expected);
+        let expected: Vec<_> = entries.into_iter().map(|entry| entry.id).collect();
+        assert_eq!(list(&text).map(|entry| entry.id).unwrap(), expected);
     }
 
     #[test]
     fn what_is_no_list_of_records_is_an_error_that_says_where() {
         let good = serde_json::to_string(&(0..5000).map(|number| entry(number, 0)).collect::<Vec<_>>()).unwrap();
-        assert!(list(b" [] ").filter_map(Some).unwrap().is_empty());
+        assert!(list(b" [] ").map(|entry| entry).unwrap().is_empty());
         let (cut, tail) = (good[..good.len() - 100].to_owned(), format!("{good} x"));
         let inside = good.replacen("\"LockDelay\":0", "\"LockDelay\":\"soon\"", 1);
         let comma = good.replace("}]", "},]");
         for text in ["", "null", "{}", "[1]", "[{}", "[{},]", "[{} {}]", &cut, &tail, &inside, &comma] {
-            let error = list(text.as_bytes()).filter_map(Some).unwrap_err();
+            let error = list(text.as_bytes()).map(|entry| entry).unwrap_err();
             let Error::Decode { source, .. } = &error else { panic!("{error}") };
             let whole = serde_json::from_str::<Vec<SessionEntry>>(text).unwrap_err();
             assert_eq!(source.to_string(), whole.to_string());

@@ -1,19 +1,30 @@
 //! A set of names.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
+use std::sync::LazyLock;
 
 use serde::Serialize;
 
-/// A set of names, in order. Nearly every session has one check, and there may be very many sessions: a tree takes 300
-/// bytes for one name, and each comparison reads them.
+use super::DEFAULT_CHECK;
+
+/// A set of names, in order. Nearly every session has the one check that Consul gives it, and there may be very many
+/// sessions: they share it.
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Names(Vec<String>);
+pub struct Names(Cow<'static, [String]>);
+
+static DEFAULT: LazyLock<[String; 1]> = LazyLock::new(|| [DEFAULT_CHECK.to_owned()]);
 
 impl Names {
     /// None.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self(Cow::Borrowed(&[]))
+    }
+
+    /// [`DEFAULT_CHECK`], and no other.
+    pub fn default_check() -> Self {
+        Self(Cow::Borrowed(&*DEFAULT))
     }
 }
 
@@ -23,7 +34,7 @@ impl From<Vec<String>> for Names {
             names.sort_unstable();
         }
         names.dedup();
-        Self(names)
+        if names == *DEFAULT { Self::default_check() } else { Self(names.into()) }
     }
 }
 
@@ -52,7 +63,7 @@ impl IntoIterator for Names {
     type IntoIter = std::vec::IntoIter<String>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.0.into_owned().into_iter()
     }
 }
 
@@ -68,7 +79,7 @@ impl<'a> IntoIterator for &'a Names {
 /// As a set of the standard library: owners' records hold hashes of this text, see [`Object::hash`](super::Object::hash).
 impl fmt::Debug for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(&self.0).finish()
+        f.debug_set().entries(self.0.iter()).finish()
     }
 }
 

@@ -130,7 +130,7 @@ impl Session {
         Self {
             name: None,
             node: node.into(),
-            checks: Names::from([DEFAULT_CHECK.to_owned()]),
+            checks: Names::default_check(),
             service_checks: BTreeSet::new(),
             lock_delay: Self::LOCK_DELAY_DEFAULT,
             ttl: None,

@@ -4,20 +4,20 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::consul::{Client, Query, RawList, SessionEntry};
+use crate::consul::{Client, Query};
 
-use super::observe::{FEW_NODES, all_sessions, sessions_of};
+use super::observe::{FEW_NODES, SeenSession, all_sessions, sessions_of};
 use super::{Error, Inventory};
 
-/// Reads that a plan begins with, under way since before the specs were read, each in a thread. Each answers once, whoever
-/// asks for just that; whoever asks again wants to know what is so by then.
+/// Reads that a plan begins with, under way since before the specs were read, each in a thread that makes of it what is
+/// compared. Each answers once, whoever asks for just that; whoever asks again wants to know what is so by then.
 #[derive(Debug)]
 pub struct FirstLook {
     query: Query,
     datacenter: Once<Result<String, Error>>,
     inventory: Once<Result<Inventory, Error>>,
     /// By their nodes; or those of all nodes, where those are many.
-    sessions: HashMap<Option<String>, Once<Result<RawList<SessionEntry>, Error>>>,
+    sessions: HashMap<Option<String>, Once<Result<Vec<SeenSession>, Error>>>,
 }
 
 /// What a thread gives, once.
@@ -72,7 +72,7 @@ impl FirstLook {
     }
 
     /// The sessions of a node, or of all of them.
-    pub(super) fn sessions(&self, query: &Query, node: Option<&str>) -> Option<Result<RawList<SessionEntry>, Error>> {
+    pub(super) fn sessions(&self, query: &Query, node: Option<&str>) -> Option<Result<Vec<SeenSession>, Error>> {
         let sessions = self.sessions.get(&node.map(str::to_owned))?;
         sessions.take().filter(|_| self.query == *query)
     }
@@ -84,7 +84,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use crate::consul::{self, Config, Request, Response, Transport};
+    use crate::consul::{self, Config, Request, Response, SessionEntry, Transport};
 
     /// Answers with sessions, as many as there have been requests of that path.
     #[derive(Debug, Default)]
@@ -103,14 +103,13 @@ mod tests {
     fn a_first_look_answers_once_and_only_what_is_the_same() {
         let client = Client::with_transport(Config::default(), Arc::new(Counting::default()));
         let (query, other) = (Query::default(), Query { datacenter: Some("dc2".to_owned()), ..Query::default() });
-        let len = |sessions: RawList<SessionEntry>| sessions.filter_map(Some).unwrap().len();
         let count = |first: &FirstLook, query: &Query, node: &str| {
-            first.sessions(query, Some(node)).map(|sessions| len(sessions.unwrap()))
+            first.sessions(query, Some(node)).map(|sessions| sessions.unwrap().len())
         };
         let first = FirstLook::begin(&client, &query, &BTreeSet::from(["a", "b"]));
         assert_eq!(count(&first, &query, "c"), None);
         assert_eq!(count(&first, &other, "b"), None);
         assert_eq!([count(&first, &query, "a"), count(&first, &query, "a")], [Some(1), None]);
-        assert_eq!(len(sessions_of(&client, &query, "a").unwrap()), 2);
+        assert_eq!(sessions_of(&client, &query, "a").unwrap().len(), 2);
     }
 }

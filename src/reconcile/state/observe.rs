@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::consul::{Client, Query, QueryMeta, RawList, SessionEntry};
 use crate::object::{
@@ -20,7 +19,7 @@ use crate::plan::state::recorded_and_undeclared;
 
 use super::{Error, StateReconciler, parallel};
 use crate::reconcile::service::{Seen, ServiceReconciler, members};
-use crate::reconcile::{KeyReconciler, observe as single};
+use crate::reconcile::{KeyReconciler, entry, observe as single};
 
 /// Of more nodes than this, the sessions are read in one list of all that there are: it is one request, and of objects on
 /// many nodes there are many.
@@ -82,7 +81,7 @@ struct OfNode<'a> {
     /// The sessions, by their names: the places of their ids, and what is declared.
     names: HashMap<&'a str, (usize, Option<&'a Arc<Session>>)>,
     /// Whether any session of it was seen.
-    seen: AtomicBool,
+    seen: bool,
 }
 
 /// The sessions of the names that are mentioned, on their nodes.
@@ -110,21 +109,17 @@ pub(super) fn sessions(
         }
     }
     let mut found: Vec<Vec<ObservedSession>> = vec![Vec::new(); ids.len()];
-    for list in session_lists(run, &nodes)? {
-        // In several threads: what can be done there is not done here.
-        let seen = list.filter_map(|entry| {
-            let of_node = nodes.get(&*lower(&entry.node))?;
-            of_node.seen.store(true, Ordering::Relaxed);
-            let (place, wish) = *of_node.names.get(entry.name.as_str())?;
-            Some(ObservedSession::try_from(entry).map(|observed| (place, vec![spelled_as(observed, wish)])))
-        })?;
-        for seen in seen {
-            let (place, mut seen) = seen?;
-            match found.get_mut(place) {
-                Some(found) if found.is_empty() => *found = seen,
-                Some(found) => found.append(&mut seen),
-                None => {}
-            }
+    for seen in session_lists(run, &nodes)?.into_iter().flatten() {
+        let (node, name) = match &seen {
+            Ok(observed) => (&observed.session.node, observed.session.name.as_deref().unwrap_or_default()),
+            Err(odd) => (&odd.node, odd.name.as_str()),
+        };
+        let Some(of_node) = nodes.get_mut(&*lower(node)) else { continue };
+        of_node.seen = true;
+        let Some((place, wish)) = of_node.names.get(name) else { continue };
+        let observed = spelled_as(seen.map_err(|odd| odd.error)?, *wish);
+        if let Some(found) = found.get_mut(*place) {
+            found.push(observed);
         }
     }
     for (place, wish, first) in alike {
@@ -134,7 +129,7 @@ pub(super) fn sessions(
         }
     }
     // One session that is seen proves that the token may see those of that node.
-    let is_seen = |node: &str| nodes.get(&*lower(node)).is_some_and(|of_node| of_node.seen.load(Ordering::Relaxed));
+    let is_seen = |node: &str| nodes.get(&*lower(node)).is_some_and(|of_node| of_node.seen);
     let doubtful = mentioned.recorded.iter().filter_map(|id| node_of_session(id).filter(|node| !is_seen(node)));
     prove_sessions_are_seen(run.client, &doubtful.collect())?;
     let found = ids.iter().zip(found).filter(|(_, found)| !found.is_empty());
@@ -144,18 +139,32 @@ pub(super) fn sessions(
 /// Spells a session as it is declared. One that is as declared is the declared one itself: it takes no memory of its own,
 /// and to compare them is to look at one address.
 fn spelled_as(mut observed: ObservedSession, wish: Option<&Arc<Session>>) -> ObservedSession {
-    if let Some(wish) = wish {
-        let session = Arc::unwrap_or_clone(observed.session).spelled_as(wish);
-        observed.session = if session == **wish { wish.clone() } else { session.into() };
+    let Some(wish) = wish else { return observed };
+    if observed.session != *wish {
+        observed.session = Arc::unwrap_or_clone(observed.session).spelled_as(wish).into();
+    }
+    if observed.session == *wish {
+        observed.session = wish.clone();
     }
     observed
 }
 
-/// The lists that hold all sessions of these nodes.
+/// A session that is there; or one of which Consul says what this program does not know, and which it may leave alone.
+pub(super) type SeenSession = Result<ObservedSession, Odd>;
+
+/// What is not understood of a session.
+#[derive(Debug)]
+pub(super) struct Odd {
+    node: String,
+    name: String,
+    error: Error,
+}
+
+/// Lists with all sessions of these nodes.
 fn session_lists(
     run: &StateReconciler<'_>,
     nodes: &BTreeMap<Cow<'_, str>, OfNode<'_>>,
-) -> Result<Vec<RawList<SessionEntry>>, Error> {
+) -> Result<Vec<Vec<SeenSession>>, Error> {
     let (client, query) = (run.client, run.query);
     let first = |node| run.first.and_then(|first| first.sessions(query, node));
     if nodes.len() > FEW_NODES {
@@ -166,17 +175,23 @@ fn session_lists(
 }
 
 /// Every session.
-pub(super) fn all_sessions(client: &Client, query: &Query) -> Result<RawList<SessionEntry>, Error> {
+pub(super) fn all_sessions(client: &Client, query: &Query) -> Result<Vec<SeenSession>, Error> {
     let list = client.session().list_raw(&query.consistent())?;
     complete(list.meta(), "every session", "session_prefix \"\" = read")?;
-    Ok(list)
+    seen(&list)
 }
 
 /// The sessions of a node.
-pub(super) fn sessions_of(client: &Client, query: &Query, node: &str) -> Result<RawList<SessionEntry>, Error> {
+pub(super) fn sessions_of(client: &Client, query: &Query, node: &str) -> Result<Vec<SeenSession>, Error> {
     let list = client.session().list_node_raw(node, &query.consistent())?;
     complete(list.meta(), &format!("the sessions of node '{node}'"), &format!("session \"{node}\" = read"))?;
-    Ok(list)
+    seen(&list)
+}
+
+fn seen(list: &RawList<SessionEntry>) -> Result<Vec<SeenSession>, Error> {
+    let seen =
+        |mut entry| entry::observed(&mut entry).map_err(|error| Odd { node: entry.node, name: entry.name, error });
+    Ok(list.map(seen)?)
 }
 
 fn prove_sessions_are_seen(client: &Client, nodes: &BTreeSet<&str>) -> Result<(), Error> {
