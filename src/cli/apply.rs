@@ -231,6 +231,7 @@ impl Work<'_> {
                 return Ok(Outcome::Nothing(Box::new(planned)));
             }
         }
+        drop(planned); // another one is made under the lock
         ask::possible(self.how.yes)?;
         // From here on a signal gives the lock back, in place of leaving it to its ttl.
         stop::listen()?;

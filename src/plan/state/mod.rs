@@ -157,6 +157,9 @@ impl StatePlan {
         planner.doom(undeclared.into_iter(), Ending::Prune, |id| claims.ours.protected.contains(id));
         let nodes = service::wished_nodes(desired);
         let mut look = Look::new(&desired.owner, observed, claims);
+        // What is not there will mostly be made: a list that grows is copied, and there may be very many.
+        let there = observed.sessions.len() + observed.services.len() + observed.keys.len();
+        planner.plan.changes.reserve(desired.objects.len().saturating_sub(there));
         let mut sessions_are_done = false;
         // In the order of ids, sessions come first.
         for (id, declared) in &desired.objects {

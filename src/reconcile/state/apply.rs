@@ -103,7 +103,8 @@ fn claimed_meanwhile(work: &Work<'_>) -> Result<Option<(ObjectId, String)>, Erro
     if made.is_empty() {
         return Ok(None);
     }
-    let others = Inventory::read(work.run.client, work.run.query)?.others(work.desired, |id| made.contains(id))?;
+    let inventory = Inventory::read_beside(&work.desired.owner, work.run.client, work.run.query)?;
+    let others = inventory.others(work.desired, |id| made.contains(id))?;
     Ok(others.into_iter().find(|(id, owner)| work.planned.claims.others.get(id) != Some(owner)))
 }
 

@@ -52,6 +52,20 @@ impl Inventory {
         Ok(Self { pairs: pairs.into_iter().map(|pair| (pair.key.clone(), pair)).collect(), parsed: BTreeMap::new() })
     }
 
+    /// Reads them where others than `owner` have any. It has just written its own, which may be long.
+    pub fn read_beside(owner: &str, client: &Client, query: &Query) -> Result<Self, Error> {
+        observe::readable(client, query, OWNERS)?;
+        let (keys, meta) = client.kv().keys_with_meta(OWNERS, None, &query.consistent())?;
+        let is_own = |key: &String| {
+            let rest = key.strip_prefix(OWNERS).and_then(|name| name.strip_prefix(owner));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('@'))
+        };
+        if keys.iter().all(is_own) && !meta.filtered_by_acls {
+            return Ok(Self::default());
+        }
+        Self::read(client, query)
+    }
+
     /// The same, with all records made ready, for another thread than the one that needs them.
     pub fn parsed(mut self) -> Self {
         self.parsed = self.owners().map(|owner| (owner.to_owned(), self.of(owner))).collect();
