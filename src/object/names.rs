@@ -20,7 +20,7 @@ impl Names {
 impl From<Vec<String>> for Names {
     fn from(mut names: Vec<String>) -> Self {
         if !names.is_sorted() {
-            names.sort_unstable();
+            names.sort();
         }
         names.dedup();
         Self(names)

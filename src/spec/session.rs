@@ -104,5 +104,7 @@ fn set(entries: Vec<ServiceCheckEntry>) -> BTreeSet<ServiceCheck> {
             ServiceCheck { id, namespace: namespace.filter(|namespace| !namespace.is_empty()) }
         }
     };
-    entries.into_iter().map(check).collect()
+    let mut checks = BTreeSet::new();
+    checks.extend(entries.into_iter().map(check));
+    checks
 }
