@@ -12,10 +12,10 @@ use super::error::{CliError, REFUSED};
 use super::policy::PolicyFlags;
 use super::progress::Progress;
 use super::saved_plan::SavedPlan;
-use super::show::{Format, Show};
+use super::show::{Document, Format, Show};
 use super::watch::{self, Renewals, Round, When};
 use super::wish::{self, Wish};
-use super::{ask, refused, show, stop};
+use super::{ask, refused, stop};
 use crate::consul::{Client, Query};
 use crate::duration::ConsulDuration;
 use crate::object::{DesiredState, Place, Refused};
@@ -290,7 +290,7 @@ impl Work<'_> {
         }
         match (self.show.format, applied) {
             (Format::Text, Some(applied)) => self.show.color.print(&render::applied(document, applied.as_ref())),
-            (Format::Json, Some(applied)) => show::json(&AppliedDocument::new(document, applied.as_ref())),
+            (Format::Json, Some(applied)) => Document::Json.print(&AppliedDocument::new(document, applied.as_ref())),
             (_, Some(Err(error))) => {
                 self.show.plan(document)?;
                 anstream::eprint!("{}", render::applied(document, Err(error)));

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::CliError;
+use super::output;
 use crate::object::DesiredState;
 use crate::plan::state::StatePolicy;
 use crate::render::{ChangeDocument, PlanDocument};
@@ -70,8 +71,8 @@ impl SavedPlan {
     /// Where the file cannot be written.
     pub(super) fn write(&self, file: &Path) -> Result<(), CliError> {
         let unwritten = |source| CliError::Io { what: format!("cannot write the plan to {}", file.display()), source };
-        let mut text = serde_json::to_vec_pretty(self).map_err(|error| unwritten(error.into()))?;
-        text.push(b'\n');
+        let mut text = Vec::new();
+        output::json(&mut text, self).map_err(unwritten)?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]

@@ -31,7 +31,7 @@ fn schemas() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     for (name, schema) in schemas() {
-        let schema: Value = serde_json::from_str(schema).unwrap_or_default();
+        let schema: Value = serde_json::from_slice(schema.as_bytes()).unwrap_or_default();
         let text = format!("{schema:#}\n");
         if let Some(dir) = &arguments.dir {
             let file = dir.join(format!("{name}.json"));
