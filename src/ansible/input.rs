@@ -79,7 +79,7 @@ mod tests {
 
     fn named(arguments: &Value, given: Option<&str>, program: &str) -> Result<String, String> {
         let Value::Object(arguments) = arguments.clone() else { panic!("an object") };
-        module_name(&arguments, given, program).map_err(|failure| failure.msg)
+        module_name(&arguments, given, program).map_err(|failure| failure.0.msg)
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
             (b"\"hush\"", "no object"),
             (b"\x7fELF\xff", "are not UTF-8 text, from byte 4"),
         ] {
-            let message = parse(text).unwrap_err().msg;
+            let message = parse(text).unwrap_err().0.msg;
             assert!(message.contains(words) && !message.contains("hush"), "{message}");
         }
     }
