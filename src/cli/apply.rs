@@ -18,7 +18,7 @@ use super::wish::{self, Wish};
 use super::{ask, refused, stop};
 use crate::consul::{Client, Query};
 use crate::duration::ConsulDuration;
-use crate::object::{DesiredState, Place, Refused};
+use crate::object::{DesiredState, Place};
 use crate::plan::state::{Refusal, StatePolicy};
 use crate::reconcile::{OwnerLock, Planned, StateError, StateReconciler, StateReport};
 use crate::render::{self, AppliedDocument, PlanDocument};
@@ -72,7 +72,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     let Arguments { paths, watch, interval, policy, how, show, connect } = arguments;
-    let usage = |problem: &str| Err(CliError::Usage(Refused::new(problem.to_owned())));
+    let usage = |problem: &str| Err(CliError::usage(problem));
     let saved = match paths.as_slice() {
         [file] => SavedPlan::read(file)?,
         several if several.iter().any(|file| SavedPlan::is_at(file)) => {
@@ -124,7 +124,7 @@ fn same_place(desired: DesiredState, place: &Place) -> Result<DesiredState, CliE
     if desired.place == *place {
         return Ok(desired);
     }
-    Err(CliError::Usage(Refused::new("the specs name another place than at the start: start anew".to_owned())))
+    Err(CliError::usage("the specs name another place than at the start: start anew"))
 }
 
 /// A plan to make, to show and to apply.
@@ -258,7 +258,7 @@ impl Work<'_> {
         let applied = self.run.apply(desired, &planned, lock, &|_| progress.step());
         progress.finish();
         self.print(&document, Some(&applied))?;
-        applied.map(|_| Outcome::Applied).map_err(|error| CliError::State(Box::new(error)))
+        applied.map(|_| Outcome::Applied).map_err(|error| Box::new(error).into())
     }
 
     fn refused(&self, document: PlanDocument, planned: Planned) -> Outcome {

@@ -131,5 +131,5 @@ pub(super) fn yaml<T: Serialize>(mut output: &mut dyn Write, value: &T) -> io::R
 }
 
 pub(super) fn unprinted(source: io::Error) -> CliError {
-    CliError::Io { what: "cannot print the result".to_owned(), source }
+    CliError::io("cannot print the result", source)
 }

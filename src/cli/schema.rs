@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
         if let Some(dir) = &arguments.dir {
             let file = dir.join(format!("{name}.json"));
             std::fs::write(&file, text)
-                .map_err(|source| CliError::Io { what: format!("cannot write {}", file.display()), source })?;
+                .map_err(|source| CliError::io(format!("cannot write {}", file.display()), source))?;
         } else if arguments.name.as_deref() == Some(name) {
             std::io::stdout().lock().write_all(text.as_bytes()).map_err(unprinted)?;
         } else if arguments.name.is_none() {

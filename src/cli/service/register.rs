@@ -113,9 +113,8 @@ impl Arguments {
             } else {
                 std::fs::read_to_string(file)
             };
-            let text =
-                text.map_err(|source| CliError::Io { what: format!("cannot read {}", file.display()), source })?;
-            let fault = |error| CliError::Usage(Refused::new(format!("{}: {error}", file.display())));
+            let text = text.map_err(|source| CliError::io(format!("cannot read {}", file.display()), source))?;
+            let fault = |error| CliError::usage(format!("{}: {error}", file.display()));
             return serde_json::from_slice(text.as_bytes()).map_err(fault);
         }
         let mut meta = BTreeMap::new();
