@@ -9,7 +9,7 @@ use super::views;
 use crate::dev::state::{Check, PASSING, State, Table};
 
 /// What every list of checks is filtered by.
-fn checks<'a>(state: &State, call: &Call, checks: &mut dyn Iterator<Item = &'a Check>) -> Answer {
+fn checks(state: &State, call: &Call, checks: &mut dyn Iterator<Item = &Check>) -> Answer {
     no_filter(call)?;
     let on_such = |check: &&Check| state.catalog.node(&check.node).is_some_and(|node| has_meta(call, node));
     let rights = call.rights()?;
