@@ -1,6 +1,8 @@
 //! What a module answers where it fails.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -14,10 +16,26 @@ use crate::reconcile;
 
 use super::call::Call;
 
+/// The answer of a module that failed. In a box, for it is handed up from very many places.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Failure(pub(super) Box<Answer>);
+
+// Derived, it would be a schema beside the answer's.
+impl JsonSchema for Failure {
+    fn schema_name() -> Cow<'static, str> {
+        Answer::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Answer::json_schema(generator)
+    }
+}
+
 /// The answer of a module that failed.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(title = "Result of a module that failed")]
-pub struct Failure {
+#[schemars(rename = "Failure", title = "Result of a module that failed")]
+pub(super) struct Answer {
     /// Always true.
     failed: bool,
     /// Whether anything was changed before it failed.
@@ -96,34 +114,40 @@ impl Failure {
     }
 
     fn new(reason: Reason, msg: impl Into<String>) -> Self {
-        Self { failed: true, changed: false, msg: msg.into(), reason, invocation: Value::Null, details: None }
+        let msg = msg.into();
+        Self(Box::new(Answer { failed: true, changed: false, msg, reason, invocation: Value::Null, details: None }))
     }
 
     /// The same, and what to try.
     #[cfg(feature = "spec")]
-    pub(super) fn followed_by(self, hints: &str) -> Self {
-        Self { msg: self.msg + hints, ..self }
+    pub(super) fn followed_by(mut self, hints: &str) -> Self {
+        self.0.msg += hints;
+        self
     }
 
     /// The same, behind what had happened until then.
     #[cfg(feature = "spec")]
-    pub(super) fn preceded_by(self, before: &str) -> Self {
-        Self { msg: format!("{before}: {}", self.msg), ..self }
+    pub(super) fn preceded_by(mut self, before: &str) -> Self {
+        self.0.msg = format!("{before}: {}", self.0.msg);
+        self
     }
 
     /// The same, with what only one module tells, and with whether anything was changed.
     #[cfg(feature = "spec")]
-    pub(super) fn with(self, changed: bool, details: impl Serialize) -> Self {
-        let details = match serde_json::to_value(details) {
+    pub(super) fn with(mut self, changed: bool, details: impl Serialize) -> Self {
+        self.0.changed |= changed;
+        self.0.details = match serde_json::to_value(details) {
             Ok(Value::Object(details)) => Some(Box::new(details)),
             _ => None,
         };
-        Self { changed: self.changed || changed, details, ..self }
+        self
     }
 
     /// The same, with the options and without secrets.
-    pub(super) fn masked(self, call: &Call, invocation: Value) -> Self {
-        Self { msg: call.mask(&self.msg), invocation, ..self }
+    pub(super) fn masked(mut self, call: &Call, invocation: Value) -> Self {
+        self.0.msg = call.mask(&self.0.msg);
+        self.0.invocation = invocation;
+        self
     }
 }
 
@@ -148,7 +172,9 @@ impl From<consul::Error> for Failure {
 impl From<reconcile::Error> for Failure {
     fn from(error: reconcile::Error) -> Self {
         let hint = error.hint().map_or_else(String::new, |hint| format!(". {}", capitalized(&hint)));
-        Self { changed: error.wrote(), ..Self::new(reason(&error), format!("{error}{hint}")) }
+        let mut failure = Self::new(reason(&error), format!("{error}{hint}"));
+        failure.0.changed = error.wrote();
+        failure
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Map<String, Value>, Failure> {
     if text.trim().is_empty() {
         return fault("are empty".to_owned());
     }
-    match serde_json::from_str(text) {
+    match serde_json::from_slice(text.as_bytes()) {
         Ok(Value::Object(arguments)) => Ok(arguments),
         Ok(Value::Array(_)) => fault("are a JSON list".to_owned()),
         Ok(_) => fault("are a JSON value, but no object".to_owned()),
@@ -79,7 +79,7 @@ mod tests {
 
     fn named(arguments: &Value, given: Option<&str>, program: &str) -> Result<String, String> {
         let Value::Object(arguments) = arguments.clone() else { panic!("an object") };
-        module_name(&arguments, given, program).map_err(|failure| failure.msg)
+        module_name(&arguments, given, program).map_err(|failure| failure.0.msg)
     }
 
     #[test]
@@ -101,7 +101,7 @@ mod tests {
             (b"\"hush\"", "no object"),
             (b"\x7fELF\xff", "are not UTF-8 text, from byte 4"),
         ] {
-            let message = parse(text).unwrap_err().msg;
+            let message = parse(text).unwrap_err().0.msg;
             assert!(message.contains(words) && !message.contains("hush"), "{message}");
         }
     }

@@ -169,5 +169,7 @@ const BUFFER: usize = 64 * 1024;
 /// Prints a result. False where standard output takes none: the exit code is all that is left to tell it by.
 fn print(result: &impl Serialize) -> bool {
     let mut output = BufWriter::with_capacity(BUFFER, std::io::stdout().lock());
-    serde_json::to_writer(&mut output, result).is_ok() && output.write_all(b"\n").is_ok() && output.flush().is_ok()
+    serde_json::to_writer(&mut output as &mut dyn Write, result).is_ok()
+        && output.write_all(b"\n").is_ok()
+        && output.flush().is_ok()
 }

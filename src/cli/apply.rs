@@ -12,13 +12,13 @@ use super::error::{CliError, REFUSED};
 use super::policy::PolicyFlags;
 use super::progress::Progress;
 use super::saved_plan::SavedPlan;
-use super::show::{Format, Show};
+use super::show::{Document, Format, Show};
 use super::watch::{self, Renewals, Round, When};
 use super::wish::{self, Wish};
-use super::{ask, refused, show, stop};
+use super::{ask, refused, stop};
 use crate::consul::{Client, Query};
 use crate::duration::ConsulDuration;
-use crate::object::{DesiredState, Place, Refused};
+use crate::object::{DesiredState, Place};
 use crate::plan::state::{Refusal, StatePolicy};
 use crate::reconcile::{OwnerLock, Planned, StateError, StateReconciler, StateReport};
 use crate::render::{self, AppliedDocument, PlanDocument};
@@ -72,7 +72,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     let Arguments { paths, watch, interval, policy, how, show, connect } = arguments;
-    let usage = |problem: &str| Err(CliError::Usage(Refused::new(problem.to_owned())));
+    let usage = |problem: &str| Err(CliError::usage(problem));
     let saved = match paths.as_slice() {
         [file] => SavedPlan::read(file)?,
         several if several.iter().any(|file| SavedPlan::is_at(file)) => {
@@ -132,7 +132,7 @@ fn same_place(desired: DesiredState, place: &Place) -> Result<DesiredState, CliE
     if desired.place == *place {
         return Ok(desired);
     }
-    Err(CliError::Usage(Refused::new("the specs name another place than at the start: start anew".to_owned())))
+    Err(CliError::usage("the specs name another place than at the start: start anew"))
 }
 
 /// A plan to make, to show and to apply.
@@ -268,7 +268,7 @@ impl Work<'_> {
         let applied = self.run.apply(desired, &planned, lock, &|_| progress.step());
         progress.finish();
         self.print(&document, Some(&applied))?;
-        applied.map(|_| Outcome::Applied).map_err(|error| CliError::State(Box::new(error)))
+        applied.map(|_| Outcome::Applied).map_err(|error| Box::new(error).into())
     }
 
     fn refused(&self, document: PlanDocument, planned: Planned) -> Outcome {
@@ -300,7 +300,7 @@ impl Work<'_> {
         }
         match (self.show.format, applied) {
             (Format::Text, Some(applied)) => self.show.color.print(&render::applied(document, applied.as_ref())),
-            (Format::Json, Some(applied)) => show::json(&AppliedDocument::new(document, applied.as_ref())),
+            (Format::Json, Some(applied)) => Document::Json.print(&AppliedDocument::new(document, applied.as_ref())),
             (_, Some(Err(error))) => {
                 self.show.plan(document)?;
                 anstream::eprint!("{}", render::applied(document, Err(error)));

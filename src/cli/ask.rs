@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::error::CliError;
 use super::stop::STOP;
-use crate::object::Refused;
 
 /// How often a signal is looked for.
 const TICK: Duration = Duration::from_millis(50);
@@ -21,20 +20,20 @@ pub(super) fn possible(yes: bool) -> Result<(), CliError> {
         return Ok(());
     }
     let problem = "this asks before it changes anything, and there is no terminal to ask on: give --yes";
-    Err(CliError::Usage(Refused::new(problem.to_owned())))
+    Err(CliError::usage(problem))
 }
 
 /// Goes on where `question` is answered with yes: by `--yes`, or on the terminal. It is asked on standard error, for
 /// standard output is the result's.
 ///
 /// # Errors
-/// [`CliError::Declined`] where the answer is another, or a signal comes; and those of [`possible`].
+/// [`CliError::declined`] where the answer is another, or a signal comes; and those of [`possible`].
 pub(super) fn confirm(question: &str, yes: bool) -> Result<(), CliError> {
     if yes {
         return Ok(());
     }
     possible(yes)?;
-    let unasked = |source| CliError::Io { what: "cannot ask".to_owned(), source };
+    let unasked = |source| CliError::io("cannot ask", source);
     eprint!("{question} [y/N] ");
     io::stderr().flush().map_err(unasked)?;
     // Where signals are waited for, they do not end a read.
@@ -48,10 +47,10 @@ pub(super) fn confirm(question: &str, yes: bool) -> Result<(), CliError> {
         match told.recv_timeout(TICK) {
             Ok(answer) => {
                 let yes = matches!(answer.map_err(unasked)?.trim(), "y" | "Y" | "yes");
-                return if yes { Ok(()) } else { Err(CliError::Declined) };
+                return if yes { Ok(()) } else { Err(CliError::declined()) };
             }
             Err(RecvTimeoutError::Timeout) if !STOP.load(Ordering::Relaxed) => {}
-            Err(_) => return Err(CliError::Declined),
+            Err(_) => return Err(CliError::declined()),
         }
     }
 }

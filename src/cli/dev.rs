@@ -48,7 +48,7 @@ fn uuid(text: &str) -> Result<String, String> {
 pub(super) fn run(arguments: Arguments) -> Result<(), CliError> {
     let Arguments { listen, node, datacenter, file, fault: faults, acl_default, acl_token } = arguments;
     let acl_default = acl_default.map(|policy| if policy == "allow" { AclDefault::Allow } else { AclDefault::Deny });
-    let unheard = |source| CliError::Io { what: "cannot wait for signals".to_owned(), source };
+    let unheard = |source| CliError::io("cannot wait for signals", source);
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(unheard)?;
     let server = Server::start(Options { listen, node, datacenter, file, faults, acl_default, acl_token })?;
     if !listen.ip().is_loopback() {

@@ -40,19 +40,11 @@ impl Output {
         headings: &[&str],
         rows: impl IntoIterator<Item = Vec<String>>,
     ) -> Result<(), CliError> {
-        let rows = rows.into_iter().map(|row| row.iter().map(|cell| printable(cell).into_owned()).collect::<Vec<_>>());
         let mut stdout = io::BufWriter::new(io::stdout().lock());
         let written = match self.format {
             Format::Json => json(&mut stdout, value),
             Format::Yaml => yaml(&mut stdout, value),
-            Format::Text if io::stdout().is_terminal() => {
-                let mut table = Table::new();
-                table.load_style(presets::NOTHING);
-                table.set_header(headings.iter().map(|heading| heading.to_uppercase()).collect::<Vec<_>>());
-                table.add_rows(rows);
-                table.lines().try_for_each(|line| writeln!(stdout, "{}", line.trim_end()))
-            }
-            Format::Text => rows.into_iter().try_for_each(|row| writeln!(stdout, "{}", row.join("\t"))),
+            Format::Text => table(&mut stdout, headings, &mut rows.into_iter()),
         };
         written.and_then(|()| stdout.flush()).map_err(unprinted)
     }
@@ -86,9 +78,7 @@ impl Output {
     pub fn item<T: Serialize>(self, value: &T, cells: &[&str]) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();
         let written = match self.format {
-            Format::Json => {
-                serde_json::to_writer(&mut stdout, value).map_err(Into::into).and_then(|()| writeln!(stdout))
-            }
+            Format::Json => line(&mut stdout, value),
             Format::Yaml => writeln!(stdout, "---").and_then(|()| yaml(&mut stdout, value)),
             Format::Text => {
                 let cells: Vec<_> = cells.iter().map(|cell| printable(cell)).collect();
@@ -104,19 +94,38 @@ pub(super) fn or_dash(text: String) -> String {
     if text.is_empty() { "-".to_owned() } else { text }
 }
 
-fn json<T: Serialize>(output: &mut impl Write, value: &T) -> io::Result<()> {
+fn table(output: &mut dyn Write, headings: &[&str], rows: &mut dyn Iterator<Item = Vec<String>>) -> io::Result<()> {
+    let mut rows = rows.map(|row| row.iter().map(|cell| printable(cell).into_owned()).collect::<Vec<_>>());
+    if !io::stdout().is_terminal() {
+        return rows.try_for_each(|row| writeln!(output, "{}", row.join("\t")));
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(headings.iter().map(|heading| heading.to_uppercase()).collect::<Vec<_>>());
+    table.add_rows(rows);
+    table.lines().try_for_each(|line| writeln!(output, "{}", line.trim_end()))
+}
+
+// To any writer: what prints a type would else be there for each of them.
+
+pub(super) fn json<T: Serialize>(output: &mut dyn Write, value: &T) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *output, value)?;
     writeln!(output)
 }
 
+fn line<T: Serialize>(output: &mut dyn Write, value: &T) -> io::Result<()> {
+    serde_json::to_writer(&mut *output, value)?;
+    writeln!(output)
+}
+
 /// Quotes every text that YAML, 1.1 or 1.2, would read as something else: `no`, `1e3`, `12:30`.
-pub(super) fn yaml<T: Serialize>(output: &mut impl Write, value: &T) -> io::Result<()> {
-    serde_yaml::to_io_writer(output, value).map_err(|error| match error {
+pub(super) fn yaml<T: Serialize>(mut output: &mut dyn Write, value: &T) -> io::Result<()> {
+    serde_yaml::to_io_writer(&mut output, value).map_err(|error| match error {
         serde_yaml::ser::Error::IO { error } => error, // a closed pipe is told from the rest
         error => io::Error::other(error),
     })
 }
 
 pub(super) fn unprinted(source: io::Error) -> CliError {
-    CliError::Io { what: "cannot print the result".to_owned(), source }
+    CliError::io("cannot print the result", source)
 }

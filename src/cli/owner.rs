@@ -84,7 +84,7 @@ fn show(owner: &str, output: Output, connect: Connect) -> Result<(), CliError> {
     let (client, query) = connect.open()?;
     let mut owners = Owners { client: &client, query: &query }.list()?;
     let Some(record) = owners.remove(owner) else {
-        return Err(CliError::NotFound(format!("there is no owner {owner:?}")));
+        return Err(CliError::not_found(format!("there is no owner {owner:?}")));
     };
     let state = |id: &ObjectId| if record.pending.contains_key(id) { "pending" } else { "owned" };
     let ids: BTreeSet<&ObjectId> = record.objects.iter().chain(record.pending.keys()).collect();
@@ -103,7 +103,7 @@ impl Transfer {
         validate_owner(&from)?;
         validate_owner(&to)?;
         if from == to {
-            return Err(CliError::Usage(crate::object::Refused::new("both owners are the same".to_owned())));
+            return Err(CliError::usage("both owners are the same"));
         }
         let (client, query) = connect.open()?;
         let what = if objects.is_empty() { "everything".to_owned() } else { counted(objects.len(), "object") };
@@ -119,7 +119,7 @@ impl Transfer {
         first.release()?;
         second.release()?;
         if moved.is_empty() {
-            return Err(CliError::NotFound(format!("there is no owner {from:?}")));
+            return Err(CliError::not_found(format!("there is no owner {from:?}")));
         }
         let services = moved.iter().filter(|id| matches!(id, ObjectId::Service { .. })).count();
         if services > 0 {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::CliError;
+use super::output;
 use crate::object::DesiredState;
 use crate::plan::state::StatePolicy;
 use crate::render::{ChangeDocument, PlanDocument};
@@ -69,9 +70,9 @@ impl SavedPlan {
     /// # Errors
     /// Where the file cannot be written.
     pub(super) fn write(&self, file: &Path) -> Result<(), CliError> {
-        let unwritten = |source| CliError::Io { what: format!("cannot write the plan to {}", file.display()), source };
-        let mut text = serde_json::to_vec_pretty(self).map_err(|error| unwritten(error.into()))?;
-        text.push(b'\n');
+        let unwritten = |source| CliError::io(format!("cannot write the plan to {}", file.display()), source);
+        let mut text = Vec::new();
+        output::json(&mut text, self).map_err(unwritten)?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]
@@ -87,13 +88,12 @@ impl SavedPlan {
         if !Self::is_at(file) {
             return Ok(None);
         }
-        let text = fs::read(file)
-            .map_err(|source| CliError::Io { what: format!("cannot read {}", file.display()), source })?;
+        let text = fs::read(file).map_err(|source| CliError::io(format!("cannot read {}", file.display()), source))?;
         #[derive(Deserialize)]
         struct Head {
             version: u32,
         }
-        let refused = |problem: String| CliError::SavedPlan { file: file.to_owned(), problem };
+        let refused = |problem: String| CliError::saved_plan(file, &problem);
         let unread = |error: serde_json::Error| refused(format!("cannot be read: {error}; plan anew"));
         let Head { version } = serde_json::from_slice(&text).map_err(unread)?;
         if version != VERSION {
@@ -136,7 +136,7 @@ impl SavedPlan {
         };
         let variable = |name: &str| std::env::var_os(name);
         let values = spec::Values { files: &ValueFiles, variable: Some(&variable) };
-        spec::read(&[text], values).map_err(CliError::Faults)
+        spec::read(&[text], values).map_err(CliError::faults)
     }
 
     /// What the plan may do.
@@ -147,12 +147,12 @@ impl SavedPlan {
     /// Refuses where the plan was made for another cluster.
     ///
     /// # Errors
-    /// [`CliError::Stale`], which names both.
+    /// [`CliError::stale`], which names both.
     pub(super) fn check_cluster(&self, cluster: &[String], datacenter: &str) -> Result<(), CliError> {
         let strange =
             !self.cluster.is_empty() && !cluster.is_empty() && !self.cluster.iter().any(|id| cluster.contains(id));
         if strange || self.plan.datacenter != datacenter {
-            return Err(CliError::Stale(format!(
+            return Err(CliError::stale(format!(
                 "it was made for another cluster, in datacenter '{}', and this one's datacenter is '{datacenter}'",
                 self.plan.datacenter
             )));
@@ -163,7 +163,7 @@ impl SavedPlan {
     /// Refuses where a plan that is made now is another, or the owner's record, at index `record` by now, was written.
     ///
     /// # Errors
-    /// [`CliError::Stale`], which names the first object that moved.
+    /// [`CliError::stale`], which names the first object that moved.
     pub(super) fn check_unmoved(&self, now: &PlanDocument, record: u64) -> Result<(), CliError> {
         // Where it is declared does not count: the saved plan itself is what is read now.
         fn by_object(changes: &[ChangeDocument]) -> BTreeMap<&str, Vec<ChangeDocument>> {
@@ -178,13 +178,13 @@ impl SavedPlan {
         let objects = now.changes.iter().chain(&self.plan.changes).map(|change| change.object.as_str());
         let moved = objects.into_iter().find(|object| then.get(object) != changes.get(object));
         match moved {
-            Some(object) => Err(CliError::Stale(format!("{object} has moved since it was planned"))),
+            Some(object) => Err(CliError::stale(format!("{object} has moved since it was planned"))),
             None if self.plan.adopted != now.adopted => {
-                Err(CliError::Stale("what is to be taken over has changed since it was planned".to_owned()))
+                Err(CliError::stale("what is to be taken over has changed since it was planned".to_owned()))
             }
             None if self.record != record => {
                 let owner = &self.plan.owner;
-                Err(CliError::Stale(format!("the record of owner {owner:?} was written since it was planned")))
+                Err(CliError::stale(format!("the record of owner {owner:?} was written since it was planned")))
             }
             None => Ok(()),
         }

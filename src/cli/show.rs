@@ -66,10 +66,10 @@ impl Show {
     pub fn plan(self, plan: &PlanDocument) -> Result<(), CliError> {
         match self.format {
             Format::Text => self.color.print(&render::text(plan)),
-            Format::Json => json(plan),
+            Format::Json => Document::Json.print(plan),
             Format::Markdown => self.color.print(&render::markdown(plan)),
             Format::Github => self.color.print(&render::github(plan)),
-            Format::Gitlab => json(&render::gitlab(plan)),
+            Format::Gitlab => Document::Json.print(&render::gitlab(plan)),
         }
     }
 }
@@ -77,13 +77,12 @@ impl Show {
 impl Document {
     /// Prints `value` on standard output.
     pub fn print(self, value: &impl Serialize) -> Result<(), CliError> {
-        match self {
-            Self::Yaml => {
-                let mut stdout = io::BufWriter::new(io::stdout().lock());
-                output::yaml(&mut stdout, value).and_then(|()| stdout.flush()).map_err(unprinted)
-            }
-            Self::Json => json(value),
-        }
+        let mut stdout = io::BufWriter::new(io::stdout().lock());
+        let written = match self {
+            Self::Yaml => output::yaml(&mut stdout, value),
+            Self::Json => output::json(&mut stdout, value),
+        };
+        written.and_then(|()| stdout.flush()).map_err(unprinted)
     }
 }
 
@@ -106,11 +105,4 @@ impl Color {
             When::Never => anstream::ColorChoice::Never,
         }
     }
-}
-
-/// Prints `value` as one JSON document.
-pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
-    let mut stdout = io::BufWriter::new(io::stdout().lock());
-    let written = serde_json::to_writer_pretty(&mut stdout, value).map_err(io::Error::from);
-    written.and_then(|()| writeln!(stdout)).and_then(|()| stdout.flush()).map_err(unprinted)
 }

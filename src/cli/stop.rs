@@ -27,6 +27,6 @@ pub(super) fn listen() -> Result<(), CliError> {
     };
     match LISTENING.get_or_init(listen) {
         Ok(()) => Ok(()),
-        Err(error) => Err(CliError::Io { what: "cannot wait for signals".to_owned(), source: error.kind().into() }),
+        Err(error) => Err(CliError::io("cannot wait for signals".to_owned(), error.kind().into())),
     }
 }

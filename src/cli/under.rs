@@ -7,7 +7,6 @@ use clap::Args;
 
 use crate::coordinate::{Cancel, Lost, SessionOptions, Why};
 use crate::duration::ConsulDuration;
-use crate::object::Refused;
 
 use super::error::CliError;
 use super::lock::Failure;
@@ -64,7 +63,7 @@ impl Under {
         if grace > ttl / 2 {
             let (grace, most) = (ConsulDuration::from(grace), ConsulDuration::from(ttl / 2));
             let problem = format!("grace is {grace}: with a ttl of {} it may be {most} at most", self.ttl);
-            return Err(CliError::Usage(Refused::new(problem)).into());
+            return Err(CliError::usage(problem).into());
         }
         Ok(grace)
     }

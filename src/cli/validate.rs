@@ -32,10 +32,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
             );
             output.text(&json!({"valid": true, "objects": objects, "files": files, "faults": []}), &text)
         }
-        Err(faults) if output.is_text() => Err(CliError::Faults(faults)),
+        Err(faults) if output.is_text() => Err(CliError::faults(faults)),
         Err(faults) => {
             output.text(&json!({"valid": false, "faults": faults}), "")?;
-            Err(CliError::Printed)
+            Err(CliError::printed())
         }
     }
 }

@@ -100,7 +100,7 @@ pub(super) fn run(
                 when.interval.map(|interval| Instant::now() + interval)
             }
             Err(error) => {
-                let faults = matches!(error, CliError::Faults(_));
+                let faults = error.is_faults();
                 let failure = Some(format!("{error:?}"));
                 if failure != told {
                     let _ = error.report(); // its exit code is for commands that end

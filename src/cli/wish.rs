@@ -13,10 +13,10 @@ use crate::spec;
 /// Reads `paths`: files, folders, `-` for standard input; and the variables and files that they name.
 ///
 /// # Errors
-/// [`CliError::Faults`], with every fault of every file.
+/// [`CliError::faults`], every one of every file.
 pub(super) fn read(paths: &[PathBuf]) -> Result<DesiredState, CliError> {
     let variable = |name: &str| std::env::var_os(name);
-    source::desired(paths, Some(&variable)).map(|(desired, _)| desired).map_err(CliError::Faults)
+    source::desired(paths, Some(&variable)).map(|(desired, _)| desired).map_err(CliError::faults)
 }
 
 /// What specs declare, and the way to the agent.
@@ -42,7 +42,7 @@ pub(super) fn read_ahead(paths: &[PathBuf], connect: Connect) -> Result<Wish, Cl
         .filter(|_| faults.is_empty())
         .and_then(|(client, query)| spec::glance(&texts).map(|nodes| FirstLook::begin(client, query, &nodes)));
     let variable = |name: &str| std::env::var_os(name);
-    let desired = source::declared(&texts, faults, Some(&variable)).map_err(CliError::Faults)?;
+    let desired = source::declared(&texts, faults, Some(&variable)).map_err(CliError::faults)?;
     let (client, query) = connect::settled(opened?, &desired.place)?;
     Ok(Wish { desired, client, query, first })
 }

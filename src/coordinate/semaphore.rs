@@ -365,7 +365,8 @@ impl Table {
             let session = pair.session.clone()?;
             (pair.key.strip_prefix(folder)? == session).then(|| (session, pair.clone()))
         };
-        let live: BTreeMap<_, _> = pairs.iter().filter_map(own).collect();
+        let mut live = BTreeMap::new();
+        live.extend(pairs.iter().filter_map(own));
         let Some(pair) = pairs.iter().find(|pair| pair.key.strip_prefix(folder) == Some(".lock")) else {
             return Ok(Self { pair: None, limit: None, holders: BTreeSet::new(), listed: BTreeSet::new(), live });
         };
@@ -384,8 +385,9 @@ impl Table {
 
     /// Writes it anew, if it is as it was read.
     pub fn write(&self, folder: &str, limit: u32, holders: BTreeSet<String>) -> Operation {
-        let holders = Some(holders.into_iter().map(|id| (id, true)).collect());
-        let document = serde_json::to_vec(&Document { limit, holders }).unwrap_or_default();
+        let mut all = BTreeMap::new();
+        all.extend(holders.into_iter().map(|id| (id, true)));
+        let document = serde_json::to_vec(&Document { limit, holders: Some(all) }).unwrap_or_default();
         let index = self.pair.as_ref().map_or(0, |pair| pair.modify_index);
         Operation::cas(&format!("{folder}.lock"), &document, SEMAPHORE_FLAGS, index)
     }

@@ -179,7 +179,7 @@ fn write(file: &Path, kept: &Kept) -> io::Result<()> {
     // Tokens may be in it.
     let created = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
     let mut to = io::BufWriter::new(created);
-    serde_json::to_writer(&mut to, &Document { version: VERSION, state: kept })?;
+    serde_json::to_writer(&mut to as &mut dyn io::Write, &Document { version: VERSION, state: kept })?;
     to.flush()?;
     to.get_ref().sync_all()
 }

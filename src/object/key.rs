@@ -22,6 +22,13 @@ pub struct ObservedKey {
     pub holder: Option<String>,
 }
 
+impl ObservedKey {
+    /// Puts keys in order.
+    pub fn sort(keys: &mut [Self]) {
+        keys.sort_by(|a, b| a.key.key.cmp(&b.key.key));
+    }
+}
+
 /// What somebody mentions of a key. What is `None` stays as it is; in a new key it is empty, or 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyContent {

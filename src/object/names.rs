@@ -31,7 +31,7 @@ impl Names {
 impl From<Vec<String>> for Names {
     fn from(mut names: Vec<String>) -> Self {
         if !names.is_sorted() {
-            names.sort_unstable();
+            names.sort();
         }
         names.dedup();
         if names == *DEFAULT { Self::default_check() } else { Self(names.into()) }

@@ -56,23 +56,25 @@ pub fn diagnose(
             *first = session;
         }
     }
-    let findings = |observed: &ObservedSession| {
+    let mut all = BTreeMap::new();
+    for observed in sessions {
         let session = &observed.session;
         let checks = session.checks.iter().chain(session.service_checks.iter().map(|check| &check.id));
         let warns = |check: &String| warning.contains(&(session.node.clone(), check.clone()));
         let first = session.name.as_ref().and_then(|name| oldest.get(&(session.node.as_str(), name.as_str())));
-        [
+        let found = [
             (session.never_ends(), Finding::NeverEnds),
             (first.is_some_and(|first| first.id != observed.id), Finding::Duplicate),
             (matches!(&observed.locks, HeldLocks::Keys(keys) if keys.is_empty()), Finding::HoldsNothing),
             (checks.into_iter().any(warns), Finding::NearItsEnd),
-        ]
-        .into_iter()
-        .filter_map(|(is, finding)| is.then_some(finding))
-        .collect::<BTreeSet<_>>()
-    };
-    let all = sessions.iter().map(|observed| (observed.id.clone(), findings(observed)));
-    all.filter(|(_, findings)| !findings.is_empty()).collect()
+        ];
+        let mut findings = BTreeSet::new();
+        findings.extend(found.into_iter().filter_map(|(is, finding)| is.then_some(finding)));
+        if !findings.is_empty() {
+            all.insert(observed.id.clone(), findings);
+        }
+    }
+    all
 }
 
 /// Whether a session is one that nobody can need: it holds nothing, and is one too many or never ends by itself.

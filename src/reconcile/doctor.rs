@@ -12,7 +12,7 @@ use crate::plan::Policy;
 use crate::plan::doctor::{Finding, diagnose, is_garbage};
 
 use super::apply::LOOK_EVERY;
-use super::{Error, Reconciler, note, observe};
+use super::{Error, Reconciler, note, observe, oldest_first};
 
 /// One place, and what of it to look at.
 #[derive(Debug)]
@@ -67,9 +67,9 @@ impl Doctor<'_> {
         self.find_locks(&mut sessions)?;
         let warning = self.client.health().state("warning", self.query)?;
         let warning = warning.into_iter().map(|check| (check.node, check.check_id)).collect();
-        let mut findings = diagnose(&sessions, &warning);
+        let findings = diagnose(&sessions, &warning);
         let found = entries.into_iter().zip(&sessions).filter_map(|(entry, session)| {
-            let findings = findings.remove(&session.id)?;
+            let findings = findings.get(&session.id)?.clone();
             let id = ObjectId::Session { node: entry.node.clone(), name: entry.name.clone() };
             Some(Diagnosed { entry, findings, owner: owners.get(&id).cloned() })
         });
@@ -111,7 +111,7 @@ impl Doctor<'_> {
         };
         let of_name = |entry: &SessionEntry| self.name.is_none_or(|name| entry.name == name);
         entries.retain(|entry| of_name(entry) && !note::is_note(entry));
-        entries.sort_by_key(|entry| entry.create_index);
+        oldest_first(&mut entries);
         Ok(entries)
     }
 

@@ -10,6 +10,11 @@ use crate::object::{Behavior, HeldLocks, ObservedSession, ServiceCheck, Session,
 
 use super::Error;
 
+/// Puts the oldest sessions first.
+pub(crate) fn oldest_first(entries: &mut [SessionEntry]) {
+    entries.sort_unstable_by_key(|entry| entry.create_index);
+}
+
 impl TryFrom<&SessionEntry> for ObservedSession {
     type Error = Error;
 

@@ -61,7 +61,7 @@ impl KeyReconciler<'_> {
     /// See [`Error`]; where the token may not read one of the keys, Consul's refusal.
     pub fn observe(&self, keys: &[&str]) -> Result<Vec<ObservedKey>, Error> {
         let mut keys = keys.to_vec();
-        keys.sort_unstable();
+        keys.sort();
         keys.dedup();
         let mut observed: Vec<ObservedKey> = Vec::new();
         let mut next = 0;
@@ -74,7 +74,7 @@ impl KeyReconciler<'_> {
                 observed.push(key);
             }
         })?;
-        observed.sort_by(|a, b| a.key.key.cmp(&b.key.key));
+        ObservedKey::sort(&mut observed);
         observed.dedup_by(|a, b| a.key.key == b.key.key);
         Ok(observed)
     }
@@ -108,7 +108,7 @@ impl KeyReconciler<'_> {
             Err(error) if !error.is_denied() => return Err(error.into()),
             _ => return Ok(false),
         };
-        names.sort_unstable();
+        names.sort();
         let there = among(keys, &names);
         let reads = if there.is_empty() { Vec::new() } else { reads(folder, &names, &there) };
         drop(names); // what follows is larger

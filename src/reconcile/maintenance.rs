@@ -184,7 +184,7 @@ impl Maintenance {
                 format!("{SERVICE_CHECK}{id}")
             }
         };
-        Ok(api.checks()?.remove(&check).map(|check| check.notes))
+        Ok(api.checks()?.get(&check).map(|check| check.notes.clone()))
     }
 
     fn look_again(&self, client: &Client, query: &Query, done: &str) -> Result<Option<String>, Error> {

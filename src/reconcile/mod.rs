@@ -35,6 +35,7 @@ use crate::object::HeldLocks;
 use crate::plan::{Desired, Plan, Policy};
 
 pub use doctor::{Checkup, Diagnosed, Doctor};
+pub(crate) use entry::oldest_first;
 pub use error::Error;
 pub use key::{KeyReconciler, KeyReport};
 pub use keys::Progress;

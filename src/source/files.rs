@@ -151,6 +151,6 @@ pub(super) fn sorted(folder: &Path) -> io::Result<Vec<PathBuf>> {
             paths.push(joined(folder, name.as_ref()));
         }
     }
-    paths.sort();
+    paths.sort_unstable();
     Ok(paths)
 }

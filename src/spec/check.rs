@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::scalar::Scalar;
 use super::shape::{Record, Shape};
@@ -84,22 +84,22 @@ pub(super) fn check(shape: &Shape, name: Name<'_>, node: &Node<'_>, wrong: &mut 
     }
 }
 
-/// As [`check`], and gives those fields of a record that are sound.
-pub(super) fn sound(shape: &Shape, name: Name<'_>, node: &Node<'_>, wrong: &mut Vec<Wrong>) -> Map<String, Value> {
-    let mut sound = Map::new();
+/// As [`check`], and gives a record with those of its fields that are sound.
+pub(super) fn sound<'t>(shape: &Shape, name: Name<'_>, node: &Node<'t>, wrong: &mut Vec<Wrong>) -> Node<'t> {
+    let mut sound = Vec::new();
     let (Shape::Record(record), Kind::Map(entries)) = (shape, &node.kind) else {
         check(shape, name, node, wrong);
-        return sound;
+        return Node { span: node.span, kind: Kind::Map(sound) };
     };
     for (key, value) in entries {
         let before = wrong.len();
         check_field(record, name, key, value, wrong);
         if wrong.len() == before {
-            sound.insert(key.text().unwrap_or_default().to_owned(), value.to_json());
+            sound.push((key.clone(), value.clone()));
         }
     }
     check_required(record, name, node.span, entries, wrong);
-    sound
+    Node { span: node.span, kind: Kind::Map(sound) }
 }
 
 fn check_values(shape: &Shape, entries: Entries<'_, '_>, wrong: &mut Vec<Wrong>) {

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{Transform, transform_subschemas};
 use schemars::{JsonSchema, Schema};
-use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Error, Value};
 
+use super::tree::Node;
 use crate::duration::ConsulDuration;
 use crate::object::{Behavior, Check, Weights};
 
@@ -40,11 +42,19 @@ pub(super) struct Document {
     /// What goes for each object of this document that does not say otherwise.
     pub defaults: Defaults,
     /// Sessions.
+    #[serde(deserialize_with = "one_by_one")]
     pub sessions: Vec<SessionEntry>,
     /// Keys.
+    #[serde(deserialize_with = "one_by_one")]
     pub keys: Vec<KeyEntry>,
     /// Services.
+    #[serde(deserialize_with = "one_by_one")]
     pub services: Vec<ServiceEntry>,
+}
+
+/// Reads none: entries are read one by one.
+fn one_by_one<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| Vec::new())
 }
 
 /// Defaults, field by field. An object's own `meta` and `node_meta` are joined with these; its other lists and maps stand in
@@ -61,14 +71,28 @@ pub(super) struct Defaults {
     pub service: ServiceFields,
 }
 
+// Entries are read field by field, and not by serde's `flatten`: that puts all that an object says into a buffer first.
+
+/// A field of an entry, if it is there: the last one of that name.
+fn field<T: DeserializeOwned>(node: &Node<'_>, name: &str) -> Result<Option<T>, Error> {
+    let found = node.entries().iter().rfind(|(key, _)| key.text() == Some(name));
+    found.map(|(_, value)| T::deserialize(value)).transpose()
+}
+
 /// A session.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, JsonSchema)]
 #[schemars(inline, extend("additionalProperties" = false))]
 pub(super) struct SessionEntry {
     /// Its name. With the node it is what tells it from others.
     pub name: String,
-    #[serde(flatten)]
+    #[schemars(flatten)]
     pub fields: SessionFields,
+}
+
+impl SessionEntry {
+    pub fn of(node: &Node<'_>) -> Result<Self, Error> {
+        Ok(Self { name: field(node, "name")?.unwrap_or_default(), fields: SessionFields::deserialize(node)? })
+    }
 }
 
 /// What defaults may say of a session, too.
@@ -111,7 +135,7 @@ pub(super) enum ServiceCheckEntry {
 }
 
 /// A key, or with `prefix` a tree of keys.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, JsonSchema)]
 #[schemars(
     inline,
     extend("additionalProperties" = false, "oneOf" = [{"required": ["key"]}, {"required": ["prefix"]}])
@@ -130,8 +154,22 @@ pub(super) struct KeyEntry {
     pub values: Option<BTreeMap<String, ValueEntry>>,
     /// A folder whose files are the tree's values: what follows the prefix is the file's path in the folder.
     pub folder: Option<String>,
-    #[serde(flatten)]
+    #[schemars(flatten)]
     pub fields: KeyFields,
+}
+
+impl KeyEntry {
+    pub fn of(node: &Node<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            key: field(node, "key")?,
+            prefix: field(node, "prefix")?,
+            value: field(node, "value")?,
+            value_file: field(node, "value_file")?,
+            values: field(node, "values")?,
+            folder: field(node, "folder")?,
+            fields: KeyFields::deserialize(node)?,
+        })
+    }
 }
 
 /// What defaults may say of a key, too.
@@ -195,15 +233,22 @@ pub(super) enum ValueForm {
 }
 
 /// A service.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, JsonSchema)]
 #[schemars(inline, extend("additionalProperties" = false))]
 pub(super) struct ServiceEntry {
     /// Its name, which instances share.
     pub name: String,
     /// Its id: what tells it from the other services of its node. The default is its name.
     pub id: Option<String>,
-    #[serde(flatten)]
+    #[schemars(flatten)]
     pub fields: ServiceFields,
+}
+
+impl ServiceEntry {
+    pub fn of(node: &Node<'_>) -> Result<Self, Error> {
+        let name = field(node, "name")?.unwrap_or_default();
+        Ok(Self { name, id: field(node, "id")?, fields: ServiceFields::deserialize(node)? })
+    }
 }
 
 /// What defaults may say of a service, too.

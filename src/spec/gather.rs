@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, btree_map, hash_map};
 
+use serde::Deserialize;
+
 use super::check::{Name, nearest, sound};
 use super::document::{Defaults, Document, VERSION};
-use super::page::{Page, place};
+use super::page::{Page, parsed, place};
 use super::scalar::Scalar;
 use super::shape::Shape;
 use super::tree::{self, Kind, Node, Span};
@@ -77,8 +79,8 @@ impl<'t> Gathered<'t> {
         let mut wrong = Vec::new();
         let sound = sound(shape, Name::Of("the document"), &root, &mut wrong);
         page.wrong(wrong);
-        let broken_defaults = root.get("defaults").is_some() && !sound.contains_key("defaults");
-        let document: Document = serde_json::from_value(sound.into()).unwrap_or_default();
+        let broken_defaults = root.get("defaults").is_some() && sound.get("defaults").is_none();
+        let document: Document = parsed(&sound, |sound| Document::deserialize(sound)).unwrap_or_default();
         let defaults = Ready { of: document.defaults, broken: broken_defaults };
         self.head(&root, document.owner, [document.datacenter, document.namespace, document.partition], page);
 

@@ -27,7 +27,7 @@ type Value = (Vec<u8>, Option<Secret>);
 
 /// Reads an entry: one key, or those of a tree. What has faults is left out, and they are noted.
 pub(super) fn read(node: &Node<'_>, shape: &Shape, defaults: &Ready, page: &mut Page<'_>) -> Vec<Keyed> {
-    let Some(entry) = page.parse::<KeyEntry>("a key", node, shape) else { return Vec::new() };
+    let Some(entry) = page.parse("a key", node, shape, KeyEntry::of) else { return Vec::new() };
     let flags = entry.fields.flags.or(defaults.of.key.flags);
     let prevent_destroy = entry.fields.prevent_destroy.or(defaults.of.key.prevent_destroy).unwrap_or_default();
     let declared = |content, secret, span, page: &Page<'_>| Declared {

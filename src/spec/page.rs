@@ -1,6 +1,6 @@
 //! A text that is being read, and an object in it.
 
-use serde::de::DeserializeOwned;
+use serde_json::Error;
 
 use super::check::{Name, check};
 use super::shape::Shape;
@@ -50,15 +50,20 @@ impl Page<'_> {
     }
 
     /// Reads an object, which is called `name`. `None` where it is not of this shape, which is noted.
-    pub fn parse<T: DeserializeOwned>(&mut self, name: &str, node: &Node<'_>, shape: &Shape) -> Option<T> {
+    pub fn parse<T>(
+        &mut self,
+        name: &str,
+        node: &Node<'_>,
+        shape: &Shape,
+        of: fn(&Node<'_>) -> Result<T, Error>,
+    ) -> Option<T> {
         let mut wrong = Vec::new();
         check(shape, Name::Of(name), node, &mut wrong);
         if !wrong.is_empty() {
             self.wrong(wrong);
             return None;
         }
-        // A key that is there twice has been reported; as JSON the last one counts, so that nothing more is said of it.
-        match T::deserialize(node).or_else(|_| serde_json::from_value(node.to_json())) {
+        match parsed(node, of) {
             Ok(parsed) => Some(parsed),
             Err(error) => {
                 self.fault(node.span, format!("{name}: {error}"), None);
@@ -66,6 +71,12 @@ impl Page<'_> {
             }
         }
     }
+}
+
+/// What `of` makes of a node. A key that is there twice has been reported: that nothing more is said of it, the last one
+/// counts.
+pub(super) fn parsed<T>(node: &Node<'_>, of: fn(&Node<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    of(node).or_else(|_| of(&node.with_each_key_once()))
 }
 
 /// The place of a field, or of the whole object where it does not have it.

@@ -19,7 +19,7 @@ pub(super) fn read(
     defaults: &Ready,
     page: &mut Page<'_>,
 ) -> Option<(ObjectId, Declared)> {
-    let entry: ServiceEntry = page.parse("a service", node, shape)?;
+    let entry = page.parse("a service", node, shape, ServiceEntry::of)?;
     let own = entry.fields;
     own.note_two_ports(node, page);
     let all = own.clone().or(&defaults.of.service);

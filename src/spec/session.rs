@@ -16,7 +16,7 @@ pub(super) fn read(
     defaults: &Ready,
     page: &mut Page<'_>,
 ) -> Option<(ObjectId, Declared)> {
-    let entry: SessionEntry = page.parse("a session", node, shape)?;
+    let entry = page.parse("a session", node, shape, SessionEntry::of)?;
     let given = &defaults.of.session;
     let prevent_destroy = entry.fields.prevent_destroy.or(given.prevent_destroy).unwrap_or_default();
     let name = entry.name.clone();
@@ -30,7 +30,7 @@ pub(super) fn read(
     let session = properties.over(Session::on(String::new()));
     if session.validate().is_err() {
         // Read again: of the very many that have no fault, no copy has to be kept.
-        let entry: SessionEntry = page.parse("a session", node, shape)?;
+        let entry = page.parse("a session", node, shape, SessionEntry::of)?;
         for (field, refused) in refusals(&entry.fields.properties(Some(name))) {
             page.fault(place(node, field), refused.to_string(), None);
         }
@@ -104,5 +104,7 @@ fn set(entries: Vec<ServiceCheckEntry>) -> BTreeSet<ServiceCheck> {
             ServiceCheck { id, namespace: namespace.filter(|namespace| !namespace.is_empty()) }
         }
     };
-    entries.into_iter().map(check).collect()
+    let mut checks = BTreeSet::new();
+    checks.extend(entries.into_iter().map(check));
+    checks
 }

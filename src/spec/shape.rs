@@ -46,7 +46,7 @@ impl Shape {
         if let Some(fields) = words.get("properties").and_then(Value::as_object) {
             let required = words.get("required").and_then(Value::as_array).into_iter().flatten();
             let required = required.filter_map(Value::as_str).map(str::to_owned).collect();
-            return Self::Record(Record::of(fields.iter(), required));
+            return Self::Record(Record::of(fields, required));
         }
         if let Some(alternatives) = ["anyOf", "oneOf"].iter().find_map(|word| words.get(*word)?.as_array()) {
             return Self::of_alternatives(alternatives);
@@ -74,11 +74,14 @@ impl Shape {
         if let Some(choices) = alternatives.iter().map(|one| one["const"].as_str().map(str::to_owned)).collect() {
             return Self::Choice(choices);
         }
-        let only = |one: &'_ Value| one["properties"].as_object().filter(|fields| fields.len() == 1).cloned();
-        match alternatives.iter().map(only).collect::<Option<Vec<Map<String, Value>>>>() {
-            Some(maps) => Self::One(Record::of(maps.iter().flatten(), Vec::new())),
-            None => Self::Either(alternatives.iter().map(Self::of).collect()),
+        let mut fields = Map::new();
+        for one in alternatives {
+            match one["properties"].as_object() {
+                Some(only) if only.len() == 1 => fields.extend(only.clone()),
+                _ => return Self::Either(alternatives.iter().map(Self::of).collect()),
+            }
         }
+        Self::One(Record::of(&fields, Vec::new()))
     }
 
     /// What the items are of the list that is this field of a record.
@@ -115,9 +118,9 @@ impl Shape {
 }
 
 impl Record {
-    fn of<'s>(fields: impl Iterator<Item = (&'s String, &'s Value)>, required: Vec<String>) -> Self {
-        let mut fields: Vec<_> = fields.map(|(name, schema)| (name.clone(), Shape::of(schema))).collect();
-        fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+    fn of(fields: &Map<String, Value>, required: Vec<String>) -> Self {
+        let mut fields: Vec<_> = fields.iter().map(|(name, schema)| (name.clone(), Shape::of(schema))).collect();
+        fields.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         Self { fields, required }
     }
 

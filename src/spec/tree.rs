@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag};
-use serde_json::Value;
 
 use super::scalar::Scalar;
 
@@ -125,21 +124,18 @@ impl<'t> Node<'t> {
         self.entry(key).map(|(_, value)| value)
     }
 
-    /// It as JSON. What is unclear becomes a text: it has been reported by then.
-    pub fn to_json(&self) -> Value {
-        match &self.kind {
-            Kind::Scalar { text, .. } => match self.scalar() {
-                Some(Scalar::Null) => Value::Null,
-                Some(Scalar::Flag(flag)) => flag.into(),
-                Some(Scalar::Number(number)) => Value::Number(number),
-                _ => Value::String(text.to_string()),
-            },
-            Kind::List(items) => items.iter().map(Self::to_json).collect(),
+    /// It with the last entry alone of each key.
+    pub fn with_each_key_once(&self) -> Self {
+        let kind = match &self.kind {
+            Kind::List(items) => Kind::List(items.iter().map(Self::with_each_key_once).collect()),
             Kind::Map(entries) => {
-                let entry = |(key, value): &(Self, Self)| (key.text().unwrap_or_default().to_owned(), value.to_json());
-                Value::Object(entries.iter().map(entry).collect())
+                let mut seen = HashSet::new();
+                let last = entries.iter().rev().filter(|(key, _)| seen.insert(key.text()));
+                Kind::Map(last.map(|(key, value)| (key.clone(), value.with_each_key_once())).collect())
             }
-        }
+            scalar @ Kind::Scalar { .. } => scalar.clone(),
+        };
+        Self { span: self.span, kind }
     }
 
     /// How many nodes it has, itself included, and how deep they nest.

@@ -27,7 +27,7 @@ impl<'de> Node<'_> {
     }
 }
 
-/// What [`Node::to_json`] would give. What is unclear is a text: it has been reported by then.
+/// What is unclear is a text: it has been reported by then.
 impl<'de> Deserializer<'de> for &'de Node<'_> {
     type Error = Error;
 

@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &Arguments, output: Output, connect: Connect) -> Re
     validate_path_name("NAME", name)?;
     let (client, query) = connect.open()?;
     let Some(found) = client.catalog().node(name, &query)? else {
-        return Err(CliError::NotFound(format!("there is no node '{name}', or the token may not see it")));
+        return Err(CliError::not_found(format!("there is no node '{name}', or the token may not see it")));
     };
     let node = &found.node;
     let rows = found.services.values().map(|service| {

@@ -14,7 +14,7 @@ pub(super) struct Arguments;
 pub(super) fn run(output: Output, connect: Connect) -> Result<(), CliError> {
     let (client, query) = connect.open()?;
     let mut services = client.catalog().services(&query)?;
-    services.values_mut().for_each(|tags| tags.sort_unstable()); // Consul's order is another in each answer
+    services.values_mut().for_each(|tags| tags.sort()); // Consul's order is another in each answer
     let rows = services.iter().map(|(name, tags)| vec![name.clone(), or_dash(cell(tags))]);
     output.rows(&services, &["service", "tags"], rows)
 }

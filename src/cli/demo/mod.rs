@@ -189,7 +189,7 @@ impl Running {
             return Ok(());
         }
         check_stop()?;
-        Err(CliError::Demo(format!("`lictor {what}` ended with {ended}, and {code} was expected")))
+        Err(CliError::demo(format!("`lictor {what}` ended with {ended}, and {code} was expected")))
     }
 }
 
@@ -206,7 +206,7 @@ impl Drop for Running {
 
 /// Ends the demo where a signal came.
 fn check_stop() -> Result<(), CliError> {
-    if STOP.load(Ordering::Relaxed) { Err(CliError::Demo("somebody ended it".to_owned())) } else { Ok(()) }
+    if STOP.load(Ordering::Relaxed) { Err(CliError::demo("somebody ended it".to_owned())) } else { Ok(()) }
 }
 
 /// A word as one types it.
@@ -220,10 +220,10 @@ fn quoted(word: &str) -> String {
 }
 
 fn unstarted(source: io::Error) -> CliError {
-    CliError::Io { what: "cannot run this program once more".to_owned(), source }
+    CliError::io("cannot run this program once more", source)
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> CliError {
     let what = format!("cannot use {}", path.display());
-    move |source| CliError::Io { what, source }
+    move |source| CliError::io(what, source)
 }

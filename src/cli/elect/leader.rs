@@ -19,7 +19,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, output: Output, reach: Reach) -> Result<(), Failure> {
     let (client, query) = reach.open(REQUEST)?;
     let Some(leader) = Election::new(&client, &query, &arguments.key)?.leader()? else {
-        return Err(CliError::NotFound(format!("nobody leads {:?}", arguments.key)).into());
+        return Err(CliError::not_found(format!("nobody leads {:?}", arguments.key)).into());
     };
     let row = super::cells(&leader).map(ToOwned::to_owned).into();
     Ok(output.rows(&leader, &["contact", "identifier", "since", "description"], [row])?)

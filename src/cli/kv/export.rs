@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &Arguments, connect: Connect) -> Result<(), CliErro
     let (pairs, meta) = client.kv().recurse(&arguments.prefix, &query)?;
     if meta.filtered_by_acls {
         let problem = format!("the token may not read every key that begins with {:?}", arguments.prefix);
-        return Err(CliError::NotFound(problem));
+        return Err(CliError::not_found(problem));
     }
     let mut stdout = io::BufWriter::new(io::stdout().lock());
     let mut serializer = Serializer::with_formatter(&mut stdout, PrettyFormatter::with_indent(b"\t"));

@@ -18,6 +18,6 @@ pub(super) fn run(arguments: &Arguments, output: Output, connect: Connect) -> Re
     let key = &arguments.key;
     match client.kv().get(key, &query)? {
         Some(pair) => output.bytes(&pair, &pair.value),
-        None => Err(CliError::NotFound(format!("there is no key {key:?}"))),
+        None => Err(CliError::not_found(format!("there is no key {key:?}"))),
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments, output: Output, connect: Connect) -> Re
     } else {
         std::fs::read(&arguments.file).map(|content| text = content)
     };
-    read.map_err(|source| CliError::Io { what: format!("cannot read {file}"), source })?;
+    read.map_err(|source| CliError::io(format!("cannot read {file}"), source))?;
     let (client, query) = connect.open()?;
     let desired = entry::parse(&text, &query).map_err(|error| Refused::new(format!("{file}: {error}")))?;
     drop(text);

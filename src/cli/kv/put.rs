@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments, output: Output, connect: Connect) -> Re
         std::io::stdin()
             .lock()
             .read_to_end(&mut value)
-            .map_err(|source| CliError::Io { what: "cannot read standard input".to_owned(), source })?;
+            .map_err(|source| CliError::io("cannot read standard input", source))?;
     }
     check_value(&arguments.key, &value).map_err(crate::consul::Error::from)?;
     let (client, query) = connect.open()?;

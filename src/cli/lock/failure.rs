@@ -6,7 +6,6 @@ use crate::cli::error::{CliError, REFUSED};
 use crate::cli::supervise::Failed;
 use crate::consul;
 use crate::coordinate;
-use crate::object::Refused;
 
 /// The exit code where the hold was over.
 pub(in crate::cli) const LOST: u8 = 121;
@@ -98,10 +97,8 @@ impl Failure {
     /// Says it on standard error, and gives the exit code. Wrong usage is reported as by every command.
     pub fn report(self) -> Result<ExitCode, CliError> {
         match self {
-            Self::Other(
-                error @ (CliError::Usage(_) | CliError::Config(_) | CliError::NotFound(_) | CliError::Declined),
-            ) => Err(error),
-            Self::Recipe(coordinate::Error::Options(problem)) => Err(CliError::Usage(Refused::new(problem))),
+            Self::Other(error) if error.is_of_the_call() => Err(error),
+            Self::Recipe(coordinate::Error::Options(problem)) => Err(CliError::usage(problem)),
             Self::Recipe(coordinate::Error::Consul(error @ consul::Error::Key(_))) => Err(error.into()),
             failure => {
                 eprintln!("lictor: {failure}");

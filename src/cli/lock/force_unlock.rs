@@ -9,7 +9,6 @@ use crate::cli::error::CliError;
 use crate::cli::output::Output;
 use crate::cli::under::REQUEST;
 use crate::coordinate::{Holder, Holds};
-use crate::object::Refused;
 
 use super::{Failure, HEADINGS, cells};
 
@@ -56,7 +55,7 @@ impl Arguments {
         let chosen: Vec<_> = holders.iter().filter(wanted).collect();
         match chosen.as_slice() {
             [one] => Ok(one),
-            [] => Err(CliError::NotFound(format!("nobody holds {key:?} that this names")).into()),
+            [] => Err(CliError::not_found(format!("nobody holds {key:?} that this names")).into()),
             several => {
                 let shown: Vec<_> = several.iter().map(ToString::to_string).collect();
                 let problem = format!(
@@ -64,7 +63,7 @@ impl Arguments {
                     several.len(),
                     shown.join("; ")
                 );
-                Err(CliError::Usage(Refused::new(problem)).into())
+                Err(CliError::usage(problem).into())
             }
         }
     }

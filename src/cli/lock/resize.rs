@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments, output: Output, reach: Reach) -> Result
     let Some(before) = holds.resize(arguments.limit)? else {
         let problem =
             format!("there is no semaphore at {:?}: who takes the first permit says how many there are", holds.key());
-        return Err(CliError::NotFound(problem).into());
+        return Err(CliError::not_found(problem).into());
     };
     let (action, limit) = (if before == arguments.limit { "unchanged" } else { "resized" }, arguments.limit);
     let result = json!({"action": action, "key": holds.key(), "before": before, "limit": limit});

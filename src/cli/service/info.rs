@@ -27,7 +27,7 @@ pub(super) fn run(arguments: Arguments, output: Output, connect: Connect) -> Res
     let (client, query) = super::open(connect, node.as_ref())?;
     let found = ServiceReconciler { client: &client, query: &query, node: node.as_ref() }.read(&id)?;
     let Some((service, checks)) = found else {
-        return Err(CliError::NotFound(format!(
+        return Err(CliError::not_found(format!(
             "there is no service of the id '{id}'; `lictor service list` has them"
         )));
     };

@@ -12,7 +12,7 @@ use super::connect::Connect;
 use super::error::CliError;
 use super::output::Output;
 use crate::consul::{Client, Query};
-use crate::object::{ExternalNode, Refused};
+use crate::object::ExternalNode;
 
 /// List, read, register and deregister the services of an agent, or of a node without one
 #[derive(Debug, Args)]
@@ -38,11 +38,10 @@ fn open(connect: Connect, node: Option<&ExternalNode>) -> Result<(Client, Query)
     let (client, query) = connect.open()?;
     let Query { datacenter, namespace, partition, .. } = &query;
     if node.is_none() && (datacenter.is_some() || namespace.is_some() || partition.is_some()) {
-        return Err(CliError::Usage(Refused::new(
+        return Err(CliError::usage(
             "--datacenter, --namespace and --partition (and CONSUL_NAMESPACE, CONSUL_PARTITION) are for the services of \
-             a --node without an agent: leave them out"
-                .to_owned(),
-        )));
+             a --node without an agent: leave them out",
+        ));
     }
     Ok((client, query))
 }

@@ -113,11 +113,12 @@ impl Arguments {
             } else {
                 std::fs::read_to_string(file)
             };
-            let text =
-                text.map_err(|source| CliError::Io { what: format!("cannot read {}", file.display()), source })?;
-            let fault = |error| CliError::Usage(Refused::new(format!("{}: {error}", file.display())));
-            return serde_json::from_str(&text).map_err(fault);
+            let text = text.map_err(|source| CliError::io(format!("cannot read {}", file.display()), source))?;
+            let fault = |error| CliError::usage(format!("{}: {error}", file.display()));
+            return serde_json::from_slice(text.as_bytes()).map_err(fault);
         }
+        let mut meta = BTreeMap::new();
+        meta.extend(self.meta);
         let interval = self.interval;
         let check = |url| Check { http: Some(url), interval: Some(interval), ..Check::default() };
         Ok(Definition {
@@ -126,7 +127,7 @@ impl Arguments {
             tags: self.tags.into_iter().collect(),
             address: self.address.unwrap_or_default(),
             service_port: self.port.unwrap_or_default(),
-            meta: self.meta.into_iter().collect(),
+            meta,
             enable_tag_override: false,
             weights: Weights::default(),
             checks: self.check_http.map(|url| vec![check(url)]),

@@ -1,5 +1,6 @@
 //! `lictor session create`
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -106,12 +107,13 @@ impl Arguments {
     fn properties(&self) -> Properties {
         let checks =
             if self.no_checks { Some(Vec::new()) } else { Some(self.checks.clone()).filter(|c| !c.is_empty()) };
-        let service_check = |id: &String| ServiceCheck { id: id.clone(), namespace: None };
+        let mut service_checks = BTreeSet::new();
+        service_checks.extend(self.service_checks.iter().map(|id| ServiceCheck { id: id.clone(), namespace: None }));
         Properties {
             name: self.name.clone(),
             node: self.node.clone(),
             checks: checks.map(|checks| checks.into_iter().collect()),
-            service_checks: Some(self.service_checks.iter().map(service_check).collect()),
+            service_checks: Some(service_checks),
             lock_delay: Some(self.delay),
             ttl: self.ttl,
             behavior: Some(match self.behavior {

@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments, output: Output, connect: Connect) -> Re
     let (deletes, of, most) = (garbage.len(), checkup.sessions, arguments.max_delete.most(checkup.sessions));
     if deletes > most {
         let problem = format!("{deletes} of {} would be destroyed, and {most} is the most", counted(of, "session"));
-        return Err(CliError::TooMany(problem));
+        return Err(CliError::too_many(problem));
     }
     for diagnosed in &garbage {
         eprintln!("{} {} on {}", diagnosed.entry.id, diagnosed.entry.name, diagnosed.entry.node);

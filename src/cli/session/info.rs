@@ -36,7 +36,7 @@ pub(super) fn run(arguments: Arguments, output: Output, connect: Connect) -> Res
         _ => found,
     };
     if found.is_empty() {
-        return Err(CliError::NotFound(format!("there is no session '{wanted}', or the token may not see it")));
+        return Err(CliError::not_found(format!("there is no session '{wanted}', or the token may not see it")));
     }
     super::table::print(found, output)
 }

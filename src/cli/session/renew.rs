@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &Arguments, output: Output, connect: Connect) -> Re
     for id in ids {
         match client.session().renew(id.as_str(), &query) {
             Ok(Some(session)) => renewed.push(session),
-            Ok(None) => failure = Err(CliError::NotFound(format!("there is no session {id}: it has ended"))),
+            Ok(None) => failure = Err(CliError::not_found(format!("there is no session {id}: it has ended"))),
             Err(error) => failure = Err(error.into()),
         }
         if failure.is_err() {

@@ -4,12 +4,13 @@ use crate::cli::error::CliError;
 use crate::cli::output::{Output, or_dash};
 use crate::consul::SessionEntry;
 use crate::duration::ConsulDuration;
+use crate::reconcile::oldest_first;
 
 const HEADINGS: [&str; 7] = ["id", "name", "node", "ttl", "delay", "behavior", "checks"];
 
 /// Prints `sessions`, the oldest first.
 pub(super) fn print(mut sessions: Vec<SessionEntry>, output: Output) -> Result<(), CliError> {
-    sessions.sort_by_key(|session| session.create_index);
+    oldest_first(&mut sessions);
     output.rows(&sessions, &HEADINGS, sessions.iter().map(row))
 }
 

@@ -146,7 +146,9 @@ impl Supervisor {
         let (reports, events) = (BufReader::new(self.control.try_clone()?).lines(), self.events.clone());
         std::thread::spawn(move || {
             for line in reports {
-                let Some(report) = line.ok().and_then(|line| serde_json::from_str(&line).ok()) else { break };
+                let Some(report) = line.ok().and_then(|line| serde_json::from_slice(line.as_bytes()).ok()) else {
+                    break;
+                };
                 if events.send(Event::Report(report)).is_err() {
                     return;
                 }

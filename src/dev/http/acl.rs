@@ -146,9 +146,9 @@ pub(super) fn tokens(state: &State, call: &Call) -> Answer {
     let policy = call.text("policy");
     let with = state.acls.tokens().filter(|token| policy.is_empty() || token.policies.iter().any(|id| id == policy));
     // Those of the whole cluster first.
-    let mut with: Vec<&Token> = with.collect();
-    with.sort_by_key(|token| token.local);
-    let all: Vec<Map<String, Value>> = with.into_iter().map(|token| token_view(state, token, None)).collect();
+    let (local, global): (Vec<&Token>, Vec<&Token>) = with.partition(|token| token.local);
+    let all = global.into_iter().chain(local).map(|token| token_view(state, token, None));
+    let all: Vec<Map<String, Value>> = all.collect();
     Ok(Reply::json(&all).at(tokens_index(state)))
 }
 

@@ -36,13 +36,14 @@ pub(super) fn has_tags(call: &Call, tags: &[String]) -> bool {
 }
 
 /// `?near=`: that node's come first. The network between nodes is nothing here.
-pub(super) fn nearest_first<T>(state: &State, call: &Call, items: &mut [T], node: impl Fn(&T) -> &str) {
+pub(super) fn nearest_first<T>(state: &State, call: &Call, items: &mut Vec<T>, node: fn(&T) -> &str) {
     let near = match call.text("near") {
         "" => return,
         "_agent" => state.identity.node.as_str(),
         near => near,
     };
-    items.sort_by_key(|item| !node(item).eq_ignore_ascii_case(near));
+    let (near, others): (Vec<T>, Vec<T>) = items.drain(..).partition(|item| node(item).eq_ignore_ascii_case(near));
+    items.extend(near.into_iter().chain(others));
 }
 
 pub(super) fn register(state: &mut State, call: &Call) -> Answer {

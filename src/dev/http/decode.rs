@@ -150,12 +150,16 @@ impl<'a> Fields<'a> {
 
     pub fn map(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, String> {
         let Some(items) = self.typed(name, "map[string]string", Value::as_object)? else { return Ok(None) };
-        let text = |(key, item): (&String, &Value)| match item {
-            Value::Null => Ok((key.clone(), String::new())),
-            Value::String(text) => Ok((key.clone(), text.clone())),
-            other => Err(self.mismatch(other, name, "string")),
-        };
-        items.iter().map(text).collect::<Result<_, _>>().map(Some)
+        let mut texts = BTreeMap::new();
+        for (key, item) in items {
+            let text = match item {
+                Value::Null => String::new(),
+                Value::String(text) => text.clone(),
+                other => return Err(self.mismatch(other, name, "string")),
+            };
+            texts.insert(key.clone(), text);
+        }
+        Ok(Some(texts))
     }
 
     /// An object, read as this struct.

@@ -9,7 +9,7 @@ use super::views;
 use crate::dev::state::{Check, PASSING, State, Table};
 
 /// What every list of checks is filtered by.
-fn checks<'a>(state: &State, call: &Call, checks: impl Iterator<Item = &'a Check>) -> Answer {
+fn checks(state: &State, call: &Call, checks: &mut dyn Iterator<Item = &Check>) -> Answer {
     no_filter(call)?;
     let on_such = |check: &&Check| state.catalog.node(&check.node).is_some_and(|node| has_meta(call, node));
     let rights = call.rights()?;
@@ -21,17 +21,17 @@ fn checks<'a>(state: &State, call: &Call, checks: impl Iterator<Item = &'a Check
 
 pub(super) fn of_node(state: &State, call: &Call) -> Answer {
     let node = named(call, "/v1/health/node/", "node name")?;
-    checks(state, call, state.catalog.checks_of(node))
+    checks(state, call, &mut state.catalog.checks_of(node))
 }
 
 pub(super) fn of_service(state: &State, call: &Call) -> Answer {
     let name = named(call, "/v1/health/checks/", "service name")?;
-    checks(state, call, state.catalog.checks().filter(|check| check.service_name.eq_ignore_ascii_case(name)))
+    checks(state, call, &mut state.catalog.checks().filter(|check| check.service_name.eq_ignore_ascii_case(name)))
 }
 
 pub(super) fn in_state(state: &State, call: &Call) -> Answer {
     let wanted = named(call, "/v1/health/state/", "check state")?;
-    checks(state, call, state.catalog.checks().filter(|check| wanted == "any" || check.status == wanted))
+    checks(state, call, &mut state.catalog.checks().filter(|check| wanted == "any" || check.status == wanted))
 }
 
 /// The instances of a service with what tells of their health.

@@ -192,16 +192,14 @@ pub(super) fn addresses(fields: &Fields<'_>, name: &str) -> Result<Option<BTreeM
         return fields.map(name).map(|_| None);
     };
     let read = |map: Fields<'_>| {
-        let address = |name: &String| {
+        let mut addresses = BTreeMap::new();
+        for name in names.keys() {
             let read =
                 |fields: Fields<'_>| Ok(ServiceAddress { address: fields.text("Address")?, port: fields.int("Port")? });
-            Ok((
-                name.clone(),
-                map.nested(name, "structs.ServiceAddress", read)?
-                    .unwrap_or(ServiceAddress { address: String::new(), port: 0 }),
-            ))
-        };
-        names.keys().map(address).collect::<Result<_, String>>()
+            let address = map.nested(name, "structs.ServiceAddress", read)?;
+            addresses.insert(name.clone(), address.unwrap_or(ServiceAddress { address: String::new(), port: 0 }));
+        }
+        Ok(addresses)
     };
     let addresses: Option<BTreeMap<_, _>> = fields.nested(name, "map[string]structs.ServiceAddress", read)?;
     Ok(addresses.filter(|addresses| !addresses.is_empty()))

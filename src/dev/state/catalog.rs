@@ -154,13 +154,11 @@ impl Catalog {
     /// What was kept.
     pub(super) fn of(kept: KeptCatalog) -> Self {
         let KeptCatalog { nodes, services, checks, named, extinction } = kept;
-        Self {
-            nodes: nodes.into_iter().map(|node| (node.node.to_lowercase(), node)).collect(),
-            services: services.into_iter().map(|service| (key(&service.node, &service.id), service)).collect(),
-            checks: checks.into_iter().map(|check| (key(&check.node, &check.id), check)).collect(),
-            named,
-            extinction,
-        }
+        let mut catalog = Self { named, extinction, ..Self::default() };
+        catalog.nodes.extend(nodes.into_iter().map(|node| (node.node.to_lowercase(), node)));
+        catalog.services.extend(services.into_iter().map(|service| (key(&service.node, &service.id), service)));
+        catalog.checks.extend(checks.into_iter().map(|check| (key(&check.node, &check.id), check)));
+        catalog
     }
 
     /// A node by its name, by its id, or by a beginning of its id that is of no other.

@@ -146,7 +146,7 @@ impl State {
     /// Takes up what was kept, which the catalog has, too. The times of its checks begin anew.
     pub(super) fn restore_local(&mut self, kept: KeptLocal) {
         let KeptLocal { services, checks } = kept;
-        self.local.services = services.into_iter().map(|service| (service.id.clone(), service)).collect();
+        self.local.services.extend(services.into_iter().map(|service| (service.id.clone(), service)));
         for LocalCheck { check, probe, interval, timeout, reap_after, .. } in checks {
             let Check { id, name, status, notes, service_id, .. } = check.clone();
             self.add_check(CheckRequest { id, name, notes, status, service_id, probe, interval, timeout, reap_after });

@@ -100,12 +100,15 @@ enum HeaderValue {
 
 /// Headers whose values are lists, or single texts.
 fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Vec<String>>, D::Error> {
-    let headers = BTreeMap::<String, HeaderValue>::deserialize(deserializer)?;
-    let list = |values| match values {
-        HeaderValue::One(value) => vec![value],
-        HeaderValue::Several(values) => values,
-    };
-    Ok(headers.into_iter().map(|(name, values)| (name, list(values))).collect())
+    let mut headers = BTreeMap::new();
+    for (name, values) in BTreeMap::<String, HeaderValue>::deserialize(deserializer)? {
+        let values = match values {
+            HeaderValue::One(value) => vec![value],
+            HeaderValue::Several(values) => values,
+        };
+        headers.insert(name, values);
+    }
+    Ok(headers)
 }
 
 /// Whether a check of this id is Consul's: the node's health, or a maintenance. One of ours would take its place.

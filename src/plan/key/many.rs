@@ -72,7 +72,7 @@ impl<'a> KeysPlan<'a> {
     /// # Errors
     /// As [`plan_key`], for the first key that is not to be touched.
     pub fn finish(mut self) -> Result<Vec<KeyChange>, UnsafeKey> {
-        self.differ.sort_by(|a, b| a.key.key.cmp(&b.key.key));
+        ObservedKey::sort(&mut self.differ);
         let mut differ = self.differ.iter().peekable();
         let open = self.desired.iter().zip(&self.settled).filter(|(_, settled)| !**settled);
         let plan = |((key, desired), _): (&(String, DesiredKey), _)| {

@@ -60,7 +60,7 @@ impl<'a> Planner<'a> {
                 );
                 !moves && self.doomed.binary_search_by_key(&&key, |(id, _)| id).is_err()
             });
-            keys.sort_unstable();
+            keys.sort();
         }
         session
     }

@@ -116,7 +116,7 @@ impl<'a> Planner<'a> {
     fn refuse_several(&self, sessions: &[ObservedSession]) -> Option<UnsafeState> {
         let several = sessions.iter().filter(|session| !self.is_leaving(session)).map(|session| session.id.clone());
         let mut several: Vec<SessionId> = several.collect();
-        several.sort_unstable();
+        several.sort();
         (several.len() > 1 && !self.policy.force).then_some(UnsafeState::SeveralSessions(several))
     }
 

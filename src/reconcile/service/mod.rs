@@ -84,8 +84,11 @@ impl Seen {
 
     /// The checks that are not of service `id`, and whose they are.
     fn taken(&self, id: &str) -> BTreeMap<String, String> {
-        let others = self.checks.iter().filter(|check| check.service_id != id);
-        others.map(|check| (check.check_id.clone(), check.service_id.clone())).collect()
+        let mut taken = BTreeMap::new();
+        for check in self.checks.iter().filter(|check| check.service_id != id) {
+            taken.insert(check.check_id.clone(), check.service_id.clone());
+        }
+        taken
     }
 }
 
@@ -167,22 +170,20 @@ impl ServiceReconciler<'_> {
     fn observe(&self, id: &str) -> Result<Seen, Error> {
         let Some(node) = self.node else {
             // The agent refuses to show one service that the token may not see, where it hides it in a list.
-            let service = self.client.agent().service(id)?;
-            return Ok(Seen {
-                services: service.into_iter().map(|service| (id.to_owned(), service)).collect(),
-                checks: self.client.agent().checks()?.into_values().collect(),
-                ..Seen::default()
-            });
+            let mut services = BTreeMap::new();
+            services.extend(self.client.agent().service(id)?.map(|service| (id.to_owned(), service)));
+            let checks = self.client.agent().checks()?.into_values().collect();
+            return Ok(Seen { services, checks, ..Seen::default() });
         };
-        self.observe_external(node, || self.is_member(&node.name))
+        self.observe_external(node, &|| self.is_member(&node.name))
     }
 
     /// Everything on the node in one look. `members` are the names of the gossip pool.
     pub(super) fn observe_node(&self, members: &BTreeSet<String>) -> Result<Seen, Error> {
         match self.node {
-            Some(node) => self.observe_external(node, || Ok(members.contains(&node.name))),
+            Some(node) => self.observe_external(node, &|| Ok(members.contains(&node.name))),
             None => Ok(Seen {
-                services: self.client.agent().services()?.into_iter().collect(),
+                services: self.client.agent().services()?,
                 checks: self.client.agent().checks()?.into_values().collect(),
                 ..Seen::default()
             }),
@@ -192,7 +193,7 @@ impl ServiceReconciler<'_> {
     fn observe_external(
         &self,
         node: &ExternalNode,
-        is_member: impl FnOnce() -> Result<bool, ConsulError>,
+        is_member: &dyn Fn() -> Result<bool, ConsulError>,
     ) -> Result<Seen, Error> {
         self.prove_node_is_seen(&node.name)?;
         let query = self.query.consistent();
@@ -205,8 +206,11 @@ impl ServiceReconciler<'_> {
             return Ok(Seen { node, ..Seen::default() });
         };
         let observed = ObservedNode { address: found.node.address, meta: found.node.meta, has_agent };
-        let services = found.services.into_values().map(|service| (service.id.clone(), AgentService::from(service)));
-        Ok(Seen { services: services.collect(), checks, node: Some(observed) })
+        let mut services = BTreeMap::new();
+        for service in found.services.into_values() {
+            services.insert(service.id.clone(), AgentService::from(service));
+        }
+        Ok(Seen { services, checks, node: Some(observed) })
     }
 
     fn prove_node_is_seen(&self, node: &str) -> Result<(), Error> {

@@ -33,7 +33,7 @@ impl<'a> StateReconciler<'a> {
     pub fn cluster(&self) -> Result<Vec<String>, Error> {
         let servers = self.client.catalog().service("consul", &[], self.query)?;
         let mut ids: Vec<String> = servers.into_iter().map(|server| server.id).filter(|id| !id.is_empty()).collect();
-        ids.sort_unstable();
+        ids.sort();
         Ok(ids)
     }
 }

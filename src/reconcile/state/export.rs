@@ -10,7 +10,7 @@ use crate::object::{
 
 use super::Owners;
 use crate::reconcile::service::entry;
-use crate::reconcile::{Error, note, observe};
+use crate::reconcile::{Error, note, observe, oldest_first};
 
 /// The service that Consul's servers register of themselves.
 const CONSUL: &str = "consul";
@@ -80,7 +80,8 @@ impl Export {
         let mut entries = client.session().list(query)?;
         entries.retain(|entry| !note::is_note(entry) && !entry.name.starts_with(Session::OWN_PREFIX));
         // The oldest last: of several with one name it is the one that stands.
-        entries.sort_by_key(|entry| std::cmp::Reverse(entry.create_index));
+        oldest_first(&mut entries);
+        entries.reverse();
         let mut holders = BTreeMap::new();
         let mut standing: BTreeMap<ObjectId, SessionId> = BTreeMap::new();
         for entry in &entries {

@@ -24,8 +24,11 @@ impl Owners<'_> {
     /// See [`Error`]; a record that cannot be relied on is one.
     pub fn list(&self) -> Result<BTreeMap<String, Record>, Error> {
         let inventory = Inventory::read(self.client, self.query)?;
-        let records = inventory.owners().map(|owner| Ok((owner.to_owned(), inventory.of(owner)?.0)));
-        records.collect()
+        let mut records = BTreeMap::new();
+        for owner in inventory.owners() {
+            records.insert(owner.to_owned(), inventory.of(owner)?.0);
+        }
+        Ok(records)
     }
 
     /// Who has what.
@@ -33,12 +36,12 @@ impl Owners<'_> {
     /// # Errors
     /// See [`Error`].
     pub fn claims(&self) -> Result<BTreeMap<ObjectId, String>, Error> {
-        let records = self.list()?;
-        let of_owner = |(owner, record): (String, Record)| {
+        let mut claims = BTreeMap::new();
+        for (owner, record) in self.list()? {
             let ids = record.objects.into_iter().chain(record.pending.into_keys());
-            ids.map(move |id| (id, owner.clone())).collect::<Vec<_>>()
-        };
-        Ok(records.into_iter().flat_map(of_owner).collect())
+            claims.extend(ids.map(|id| (id, owner.clone())));
+        }
+        Ok(claims)
     }
 
     /// Hands `objects` of one owner on to another, or all that it has where none are named; under the locks of both. The

@@ -58,7 +58,8 @@ pub(super) fn look(work: &Work<'_>) -> Result<Reach, Error> {
         };
         Ok::<_, Error>(((*name).to_owned(), Node { seen, client, external }))
     })?;
-    let reach: Reach = reached.into_iter().collect();
+    let mut reach = Reach::new();
+    reach.extend(reached);
     for (change, node, id, ..) in changes(work) {
         let now = reach.get(node).and_then(|node| node.seen.observed(id));
         if now.as_ref() != work.planned.observed.services.get(&change.id) {
