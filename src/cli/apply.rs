@@ -119,14 +119,6 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     work.apply(desired)
 }
 
-/// Has the system hand memory out in small pages from here on. Whoever creates much does so in threads that need little
-/// memory each, over seconds: to clear 2 MB for each of them, and for each list that grows, takes longer than what large
-/// pages save. On a virtual machine whose host has to find that memory first it was a twentieth of the whole.
-fn small_pages() {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::thread::disable_transparent_huge_pages(true); // it works either way
-}
-
 /// Refuses specs that moved to another place while they are watched.
 fn same_place(desired: DesiredState, place: &Place) -> Result<DesiredState, CliError> {
     if desired.place == *place {
@@ -240,7 +232,6 @@ impl Work<'_> {
             }
         }
         drop(planned); // another one is made under the lock
-        small_pages();
         ask::possible(self.how.yes)?;
         // From here on a signal gives the lock back, in place of leaving it to its ttl.
         stop::listen()?;
