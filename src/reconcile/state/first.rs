@@ -6,7 +6,8 @@ use std::thread::JoinHandle;
 
 use crate::consul::{Client, Query};
 
-use super::observe::{FEW_NODES, SeenSession, all_sessions, sessions_of};
+use super::observe::FEW_NODES;
+use super::seen::{SeenSession, all_sessions, sessions_of};
 use super::{Error, Inventory};
 
 /// Reads that a plan begins with, under way since before the specs were read, each in a thread that makes of it what is

@@ -29,6 +29,7 @@ mod observe;
 mod owners;
 mod parallel;
 mod record;
+mod seen;
 mod services;
 mod sessions;
 mod watch;

@@ -9,7 +9,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::consul::{Client, Query, QueryMeta, RawList, SessionEntry};
+use crate::consul::Client;
 use crate::object::{
     DesiredState, ExternalNode, HeldLocks, NodeState, Object, ObjectId, ObservedKey, ObservedNode, ObservedSession,
     ObservedState, Record, Session,
@@ -17,9 +17,10 @@ use crate::object::{
 use crate::plan::key::KeyPolicy;
 use crate::plan::state::recorded_and_undeclared;
 
+use super::seen::{SeenSession, all_sessions, sessions_of};
 use super::{Error, StateReconciler, parallel};
 use crate::reconcile::service::{Seen, ServiceReconciler, members};
-use crate::reconcile::{KeyReconciler, entry, observe as single};
+use crate::reconcile::{KeyReconciler, observe as single};
 
 /// Of more nodes than this, the sessions are read in one list of all that there are: it is one request, and of objects on
 /// many nodes there are many.
@@ -149,17 +150,6 @@ fn spelled_as(mut observed: ObservedSession, wish: Option<&Arc<Session>>) -> Obs
     observed
 }
 
-/// A session that is there; or one of which Consul says what this program does not know, and which it may leave alone.
-pub(super) type SeenSession = Result<ObservedSession, Odd>;
-
-/// What is not understood of a session.
-#[derive(Debug)]
-pub(super) struct Odd {
-    node: String,
-    name: String,
-    error: Error,
-}
-
 /// Lists with all sessions of these nodes.
 fn session_lists(
     run: &StateReconciler<'_>,
@@ -172,26 +162,6 @@ fn session_lists(
     }
     let nodes: Vec<&str> = nodes.values().map(|of_node| of_node.node).collect();
     parallel::all(&nodes, run.parallelism, |node| first(Some(node)).unwrap_or_else(|| sessions_of(client, query, node)))
-}
-
-/// Every session.
-pub(super) fn all_sessions(client: &Client, query: &Query) -> Result<Vec<SeenSession>, Error> {
-    let list = client.session().list_raw(&query.consistent())?;
-    complete(list.meta(), "every session", "session_prefix \"\" = read")?;
-    seen(&list)
-}
-
-/// The sessions of a node.
-pub(super) fn sessions_of(client: &Client, query: &Query, node: &str) -> Result<Vec<SeenSession>, Error> {
-    let list = client.session().list_node_raw(node, &query.consistent())?;
-    complete(list.meta(), &format!("the sessions of node '{node}'"), &format!("session \"{node}\" = read"))?;
-    seen(&list)
-}
-
-fn seen(list: &RawList<SessionEntry>) -> Result<Vec<SeenSession>, Error> {
-    let seen =
-        |mut entry| entry::observed(&mut entry).map_err(|error| Odd { node: entry.node, name: entry.name, error });
-    Ok(list.map(seen)?)
 }
 
 fn prove_sessions_are_seen(client: &Client, nodes: &BTreeSet<&str>) -> Result<(), Error> {
@@ -368,13 +338,6 @@ pub(super) fn locks<'s>(
     }
     for session in sessions {
         session.locks = HeldLocks::Keys(by_session.get(session.id.as_str()).cloned().unwrap_or_default());
-    }
-    Ok(())
-}
-
-fn complete(meta: &QueryMeta, what: &str, rule: &str) -> Result<(), Error> {
-    if meta.filtered_by_acls {
-        return Err(Error::Blind { what: what.to_owned(), rule: rule.to_owned() });
     }
     Ok(())
 }
