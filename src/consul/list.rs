@@ -41,10 +41,12 @@ impl<T: DeserializeOwned> RawList<T> {
     pub fn map<R: Send>(&self, make: impl Fn(T) -> R + Sync) -> Result<Vec<R>, Error> {
         // Known to be UTF-8, texts in it need not be looked through one by one.
         let body = std::str::from_utf8(&self.response.body).unwrap_or_default();
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let parts = split(body, cores.min(body.len() / WORTH_A_THREAD));
-        if let Some(made) = read_parts(&parts, &make) {
-            return Ok(made);
+        let worth = body.len() / WORTH_A_THREAD;
+        if worth > 0 {
+            let cores = thread::available_parallelism().map_or(1, usize::from);
+            if let Some(made) = read_parts(&split(body, worth.min(cores)), &make) {
+                return Ok(made);
+            }
         }
         // It is short, or no such list, or a cut was not between two records, but only looked so.
         let (records, _) = self.client.decode::<Vec<T>>(&self.request, &self.response)?;
