@@ -119,6 +119,14 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, CliError> {
     work.apply(desired)
 }
 
+/// Has the system hand memory out in small pages from here on. Of each 2 MB that a thread touches first all would be
+/// cleared, and threads that send requests need little: it takes longer than it saves, most of all on a virtual machine
+/// whose host has to find that memory. What compares very many objects is a third faster with large pages.
+fn small_pages() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true); // it works either way
+}
+
 /// Refuses specs that moved to another place while they are watched.
 fn same_place(desired: DesiredState, place: &Place) -> Result<DesiredState, CliError> {
     if desired.place == *place {
@@ -232,6 +240,7 @@ impl Work<'_> {
             }
         }
         drop(planned); // another one is made under the lock
+        small_pages();
         ask::possible(self.how.yes)?;
         // From here on a signal gives the lock back, in place of leaving it to its ttl.
         stop::listen()?;
