@@ -72,7 +72,7 @@ fn split(list: &str, count: usize) -> Vec<&str> {
             break;
         };
         parts.push(part);
-        rest = others.trim_start_matches(',');
+        rest = others.strip_prefix(',').unwrap_or(others);
     }
     parts
 }

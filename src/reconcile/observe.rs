@@ -98,7 +98,8 @@ pub(super) fn blind_below(prefix: &str) -> Error {
     }
 }
 
-fn complete(meta: &QueryMeta, what: &str, rule: &str) -> Result<(), Error> {
+/// Refuses a list that the token does not show whole, as far as Consul says so.
+pub(super) fn complete(meta: &QueryMeta, what: &str, rule: &str) -> Result<(), Error> {
     if meta.filtered_by_acls {
         return Err(Error::Blind { what: what.to_owned(), rule: rule.to_owned() });
     }

@@ -1,10 +1,11 @@
 //! Sessions as they are read for a plan: made ready for comparing where the list is read.
 
-use crate::consul::{Client, Query, QueryMeta, RawList, SessionEntry};
+use crate::consul::{Client, Query, RawList, SessionEntry};
 use crate::object::ObservedSession;
 
 use super::Error;
 use crate::reconcile::entry;
+use crate::reconcile::observe::complete;
 
 /// A session that is there; or one of which Consul says what this program does not know, and which it may leave alone.
 pub(super) type SeenSession = Result<ObservedSession, Box<Odd>>;
@@ -37,13 +38,6 @@ fn seen(list: &RawList<SessionEntry>) -> Result<Vec<SeenSession>, Error> {
         observed.map_err(|error| Box::new(Odd { node: entry.node, name: entry.name, error }))
     };
     Ok(list.map(seen)?)
-}
-
-fn complete(meta: &QueryMeta, what: &str, rule: &str) -> Result<(), Error> {
-    if meta.filtered_by_acls {
-        return Err(Error::Blind { what: what.to_owned(), rule: rule.to_owned() });
-    }
-    Ok(())
 }
 
 #[cfg(test)]
