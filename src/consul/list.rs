@@ -24,6 +24,10 @@ pub struct RawList<T> {
 /// Of a shorter part, in bytes, no thread is made: to start one takes as long as to read some tens of kilobytes.
 const WORTH_A_THREAD: usize = 256 * 1024;
 
+/// A short record, in bytes: a session takes some 300. There is room for so many from the beginning: a long list would else
+/// be copied again and again while it grows.
+const SMALL_RECORD: usize = 256;
+
 impl<T: DeserializeOwned> RawList<T> {
     pub(super) fn new(client: Client, request: Request, response: Response) -> Self {
         Self { client, request, response, _records: PhantomData }
@@ -96,7 +100,7 @@ fn read_parts<T: DeserializeOwned, R: Send>(parts: &[&str], make: &(impl Fn(T) -
 }
 
 fn read_part<T: DeserializeOwned, R>(mut part: &str, make: &impl Fn(T) -> R) -> Option<Vec<R>> {
-    let mut made = Vec::new();
+    let mut made = Vec::with_capacity(part.len() / SMALL_RECORD);
     loop {
         let mut records = serde_json::Deserializer::from_str(part).into_iter::<T>();
         made.push(make(records.next()?.ok()?));

@@ -1,7 +1,6 @@
 //! Between the wire's records and the noun: the only place that reads one as the other.
 
 use std::collections::BTreeSet;
-use std::mem::take;
 use std::sync::Arc;
 
 use crate::consul::{ServiceCheckEntry, SessionEntry, SessionRequest};
@@ -26,43 +25,38 @@ impl TryFrom<&SessionEntry> for ObservedSession {
 impl TryFrom<SessionEntry> for ObservedSession {
     type Error = Error;
 
-    fn try_from(mut entry: SessionEntry) -> Result<Self, Error> {
-        observed(&mut entry)
+    fn try_from(entry: SessionEntry) -> Result<Self, Error> {
+        let odd = |problem: String| Error::Odd { id: entry.id.clone(), problem };
+        let behavior = match entry.behavior.as_str() {
+            "release" | "" => Behavior::Release,
+            "delete" => Behavior::Delete,
+            other => return Err(odd(format!("its behavior is {other:?}"))),
+        };
+        let ttl = match entry.ttl.as_str() {
+            "" => ConsulDuration::default(),
+            ttl => ttl.parse().map_err(|error| odd(format!("its TTL: {error}")))?,
+        };
+        let id = SessionId::parse(&entry.id).map_err(|error| odd(error.to_string()))?;
+        // Put in one by one: to collect them would bring a sort of their own into the small binary.
+        let mut service_checks = BTreeSet::new();
+        service_checks.extend(entry.service_checks.iter().map(ServiceCheck::from));
+        Ok(Self {
+            id,
+            create_index: entry.create_index,
+            session: Arc::new(Session {
+                name: Some(entry.name).filter(|name| !name.is_empty()),
+                node: entry.node,
+                checks: entry.node_checks.into(),
+                service_checks,
+                // Consul echoes a negative lock-delay, and treats it as none.
+                lock_delay: ConsulDuration::from_nanos(u64::try_from(entry.lock_delay).unwrap_or(0)),
+                ttl: Some(ttl).filter(|ttl| !ttl.is_zero()),
+                behavior,
+            }),
+            locks: HeldLocks::NotLooked,
+            replacement_notes: Vec::new(),
+        })
     }
-}
-
-/// Makes a session of `entry`, whose texts it takes. An entry of which none can be made stays as it is.
-pub(super) fn observed(entry: &mut SessionEntry) -> Result<ObservedSession, Error> {
-    let odd = |problem: String| Error::Odd { id: entry.id.clone(), problem };
-    let behavior = match entry.behavior.as_str() {
-        "release" | "" => Behavior::Release,
-        "delete" => Behavior::Delete,
-        other => return Err(odd(format!("its behavior is {other:?}"))),
-    };
-    let ttl = match entry.ttl.as_str() {
-        "" => ConsulDuration::default(),
-        ttl => ttl.parse().map_err(|error| odd(format!("its TTL: {error}")))?,
-    };
-    let id = SessionId::parse(&entry.id).map_err(|error| odd(error.to_string()))?;
-    // Put in one by one: to collect them would bring a sort of their own into the small binary.
-    let mut service_checks = BTreeSet::new();
-    service_checks.extend(entry.service_checks.iter().map(ServiceCheck::from));
-    Ok(ObservedSession {
-        id,
-        create_index: entry.create_index,
-        session: Arc::new(Session {
-            name: Some(take(&mut entry.name)).filter(|name| !name.is_empty()),
-            node: take(&mut entry.node),
-            checks: take(&mut entry.node_checks).into(),
-            service_checks,
-            // Consul echoes a negative lock-delay, and treats it as none.
-            lock_delay: ConsulDuration::from_nanos(u64::try_from(entry.lock_delay).unwrap_or(0)),
-            ttl: Some(ttl).filter(|ttl| !ttl.is_zero()),
-            behavior,
-        }),
-        locks: HeldLocks::NotLooked,
-        replacement_notes: Vec::new(),
-    })
 }
 
 impl From<&ServiceCheckEntry> for ServiceCheck {

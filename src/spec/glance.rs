@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use memchr::memchr_iter;
 use memchr::memmem::Finder;
 
 use super::Text;
@@ -12,18 +13,16 @@ pub fn glance(texts: &[Text]) -> Option<BTreeSet<&str>> {
     let field = Finder::new("node:");
     let mut nodes = BTreeSet::new();
     let mut last = "";
-    for text in texts {
-        let mut of_sessions = false;
-        for line in text.content.lines() {
-            // What begins a line is a field of the document.
-            if line.starts_with(|first: char| first.is_ascii_alphabetic()) {
-                if ["datacenter:", "namespace:", "partition:"].iter().any(|place| line.starts_with(place)) {
-                    return None;
-                }
-                of_sessions = ["sessions:", "defaults:"].iter().any(|section| line.starts_with(section));
-            }
-            let Some(at) = of_sessions.then(|| field.find(line.as_bytes())).flatten() else { continue };
-            let value = line.get(at + "node:".len()..).unwrap_or_default().trim_start();
+    for section in texts.iter().flat_map(|text| sections(&text.content)) {
+        if ["datacenter:", "namespace:", "partition:"].iter().any(|place| section.starts_with(place)) {
+            return None;
+        }
+        if !["sessions:", "defaults:"].iter().any(|part| section.starts_with(part)) {
+            continue;
+        }
+        for at in field.find_iter(section.as_bytes()) {
+            let line = section.get(at + "node:".len()..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+            let value = line.trim_start();
             let node = value.split([',', '}', ' ', '#']).next().unwrap_or_default().trim_matches(['"', '\'']);
             if node != last && !node.is_empty() {
                 nodes.insert(node);
@@ -32,4 +31,15 @@ pub fn glance(texts: &[Text]) -> Option<BTreeSet<&str>> {
         }
     }
     Some(nodes)
+}
+
+/// The parts of a text that begin with a field of a document: with a letter at the beginning of a line.
+fn sections(text: &str) -> impl Iterator<Item = &str> {
+    let is_field = |at: &usize| text.as_bytes().get(*at).is_some_and(u8::is_ascii_alphabetic);
+    let starts = memchr_iter(b'\n', text.as_bytes()).map(|end| end + 1);
+    let mut starts = std::iter::once(0).chain(starts).filter(is_field).peekable();
+    std::iter::from_fn(move || {
+        let start = starts.next()?;
+        text.get(start..starts.peek().copied().unwrap_or(text.len()))
+    })
 }

@@ -4,21 +4,20 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::consul::{Client, Query};
+use crate::consul::{Client, Query, RawList, SessionEntry};
 
 use super::observe::FEW_NODES;
-use super::seen::{SeenSession, all_sessions, sessions_of};
 use super::{Error, Inventory};
+use crate::reconcile::observe::complete;
 
-/// Reads that a plan begins with, under way since before the specs were read, each in a thread that makes of it what is
-/// compared. Each answers once, whoever asks for just that; whoever asks again wants to know what is so by then.
+/// Reads that a plan begins with, under way since before the specs were read, each in a thread of its own. Each answers once, whoever asks for just that; whoever asks again wants to know what is so by then.
 #[derive(Debug)]
 pub struct FirstLook {
     query: Query,
     datacenter: Once<Result<String, Error>>,
     inventory: Once<Result<Inventory, Error>>,
     /// By their nodes; or those of all nodes, where those are many.
-    sessions: HashMap<Option<String>, Once<Result<Vec<SeenSession>, Error>>>,
+    sessions: HashMap<Option<String>, Once<Result<RawList<SessionEntry>, Error>>>,
 }
 
 /// What a thread gives, once.
@@ -73,10 +72,24 @@ impl FirstLook {
     }
 
     /// The sessions of a node, or of all of them.
-    pub(super) fn sessions(&self, query: &Query, node: Option<&str>) -> Option<Result<Vec<SeenSession>, Error>> {
+    pub(super) fn sessions(&self, query: &Query, node: Option<&str>) -> Option<Result<RawList<SessionEntry>, Error>> {
         let sessions = self.sessions.get(&node.map(str::to_owned))?;
         sessions.take().filter(|_| self.query == *query)
     }
+}
+
+/// Every session.
+pub(super) fn all_sessions(client: &Client, query: &Query) -> Result<RawList<SessionEntry>, Error> {
+    let list = client.session().list_raw(&query.consistent())?;
+    complete(list.meta(), "every session", "session_prefix \"\" = read")?;
+    Ok(list)
+}
+
+/// The sessions of a node.
+pub(super) fn sessions_of(client: &Client, query: &Query, node: &str) -> Result<RawList<SessionEntry>, Error> {
+    let list = client.session().list_node_raw(node, &query.consistent())?;
+    complete(list.meta(), &format!("the sessions of node '{node}'"), &format!("session \"{node}\" = read"))?;
+    Ok(list)
 }
 
 #[cfg(test)]
@@ -104,13 +117,12 @@ mod tests {
     fn a_first_look_answers_once_and_only_what_is_the_same() {
         let client = Client::with_transport(Config::default(), Arc::new(Counting::default()));
         let (query, other) = (Query::default(), Query { datacenter: Some("dc2".to_owned()), ..Query::default() });
-        let count = |first: &FirstLook, query: &Query, node: &str| {
-            first.sessions(query, Some(node)).map(|sessions| sessions.unwrap().len())
-        };
+        let len = |list: Result<RawList<SessionEntry>, Error>| list.unwrap().map(drop).unwrap().len();
+        let count = |first: &FirstLook, query: &Query, node: &str| first.sessions(query, Some(node)).map(len);
         let first = FirstLook::begin(&client, &query, &BTreeSet::from(["a", "b"]));
         assert_eq!(count(&first, &query, "c"), None);
         assert_eq!(count(&first, &other, "b"), None);
         assert_eq!([count(&first, &query, "a"), count(&first, &query, "a")], [Some(1), None]);
-        assert_eq!(sessions_of(&client, &query, "a").unwrap().len(), 2);
+        assert_eq!(len(sessions_of(&client, &query, "a")), 2);
     }
 }

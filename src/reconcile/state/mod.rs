@@ -29,7 +29,6 @@ mod observe;
 mod owners;
 mod parallel;
 mod record;
-mod seen;
 mod services;
 mod sessions;
 mod watch;

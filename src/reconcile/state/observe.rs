@@ -8,8 +8,9 @@ use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::consul::Client;
+use crate::consul::{Client, SessionEntry};
 use crate::object::{
     DesiredState, ExternalNode, HeldLocks, NodeState, Object, ObjectId, ObservedKey, ObservedNode, ObservedSession,
     ObservedState, Record, Session,
@@ -17,7 +18,7 @@ use crate::object::{
 use crate::plan::key::KeyPolicy;
 use crate::plan::state::recorded_and_undeclared;
 
-use super::seen::{SeenSession, all_sessions, sessions_of};
+use super::first::{all_sessions, sessions_of};
 use super::{Error, StateReconciler, parallel};
 use crate::reconcile::service::{Seen, ServiceReconciler, members};
 use crate::reconcile::{KeyReconciler, observe as single};
@@ -82,7 +83,7 @@ struct OfNode<'a> {
     /// The sessions, by their names: the places of their ids, and what is declared.
     names: HashMap<&'a str, (usize, Option<&'a Arc<Session>>)>,
     /// Whether any session of it was seen.
-    seen: bool,
+    seen: AtomicBool,
 }
 
 /// The sessions of the names that are mentioned, on their nodes.
@@ -110,16 +111,10 @@ pub(super) fn sessions(
         }
     }
     let mut found: Vec<Vec<ObservedSession>> = vec![Vec::new(); ids.len()];
-    for seen in session_lists(run, &nodes)?.into_iter().flatten() {
-        let (node, name) = match &seen {
-            Ok(observed) => (&observed.session.node, observed.session.name.as_deref().unwrap_or_default()),
-            Err(odd) => (&odd.node, odd.name.as_str()),
-        };
-        let Some(of_node) = nodes.get_mut(&*lower(node)) else { continue };
-        of_node.seen = true;
-        let Some((place, wish)) = of_node.names.get(name) else { continue };
-        let observed = spelled_as(seen.map_err(|odd| odd.error)?, *wish);
-        if let Some(found) = found.get_mut(*place) {
+    for mentioned in mentioned_sessions(run, &nodes)?.into_iter().flatten().flatten() {
+        let (place, observed) = mentioned?;
+        if let Some(found) = found.get_mut(place) {
+            found.reserve_exact(1); // mostly it stays the only one
             found.push(observed);
         }
     }
@@ -130,7 +125,7 @@ pub(super) fn sessions(
         }
     }
     // One session that is seen proves that the token may see those of that node.
-    let is_seen = |node: &str| nodes.get(&*lower(node)).is_some_and(|of_node| of_node.seen);
+    let is_seen = |node: &str| nodes.get(&*lower(node)).is_some_and(|of_node| of_node.seen.load(Ordering::Relaxed));
     let doubtful = mentioned.recorded.iter().filter_map(|id| node_of_session(id).filter(|node| !is_seen(node)));
     prove_sessions_are_seen(run.client, &doubtful.collect())?;
     let found = ids.iter().zip(found).filter(|(_, found)| !found.is_empty());
@@ -150,18 +145,30 @@ fn spelled_as(mut observed: ObservedSession, wish: Option<&Arc<Session>>) -> Obs
     observed
 }
 
-/// Lists with all sessions of these nodes.
-fn session_lists(
+/// A session that is mentioned, with the place of its id; nothing for any other.
+type MentionedSession = Option<Result<(usize, ObservedSession), Error>>;
+
+/// The sessions of these nodes, list by list. Each is compared where it is read: most are as declared, and take little
+/// memory from then on.
+fn mentioned_sessions(
     run: &StateReconciler<'_>,
     nodes: &BTreeMap<Cow<'_, str>, OfNode<'_>>,
-) -> Result<Vec<Vec<SeenSession>>, Error> {
+) -> Result<Vec<Vec<MentionedSession>>, Error> {
+    let mentioned = |entry: SessionEntry| {
+        let of_node = nodes.get(&*lower(&entry.node))?;
+        of_node.seen.store(true, Ordering::Relaxed);
+        let (place, wish) = of_node.names.get(entry.name.as_str())?;
+        Some(ObservedSession::try_from(entry).map(|observed| (*place, spelled_as(observed, *wish))))
+    };
     let (client, query) = (run.client, run.query);
     let first = |node| run.first.and_then(|first| first.sessions(query, node));
     if nodes.len() > FEW_NODES {
-        return Ok(vec![first(None).unwrap_or_else(|| all_sessions(client, query))?]);
+        return Ok(vec![first(None).unwrap_or_else(|| all_sessions(client, query))?.map(mentioned)?]);
     }
     let nodes: Vec<&str> = nodes.values().map(|of_node| of_node.node).collect();
-    parallel::all(&nodes, run.parallelism, |node| first(Some(node)).unwrap_or_else(|| sessions_of(client, query, node)))
+    parallel::all(&nodes, run.parallelism, |node| {
+        Ok(first(Some(node)).unwrap_or_else(|| sessions_of(client, query, node))?.map(mentioned)?)
+    })
 }
 
 fn prove_sessions_are_seen(client: &Client, nodes: &BTreeSet<&str>) -> Result<(), Error> {
@@ -383,5 +390,55 @@ fn node_of(id: &ObjectId) -> Option<&str> {
     match id {
         ObjectId::Session { node, .. } | ObjectId::Service { node, .. } => Some(node),
         ObjectId::Key(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use crate::consul::{self, Config, Query, Request, Response, Transport};
+    use crate::object::{At, Declared};
+    use crate::plan::state::StatePolicy;
+
+    const ID: &str = "8f3c7a3e-1d2b-4c5d-8e9f-0a1b2c3d4e5f";
+
+    /// Has two sessions, one of them of a behavior that no Consul has yet.
+    #[derive(Debug)]
+    struct Two;
+
+    impl Transport for Two {
+        fn send(&self, _: &Request, _: &str, _: Duration) -> Result<Response, consul::Error> {
+            let entry = |name: &str, behavior: &str| SessionEntry {
+                id: ID.to_owned(),
+                name: name.to_owned(),
+                node: "n1".to_owned(),
+                behavior: behavior.to_owned(),
+                ..SessionEntry::default()
+            };
+            Ok(Response::json(200, &[entry("odd", "keep"), entry("sound", "release")]))
+        }
+    }
+
+    fn seen(name: &str) -> Result<Vec<ObservedSession>, Error> {
+        let client = Client::with_transport(Config::default(), Arc::new(Two));
+        let (query, policy) = (Query::default(), StatePolicy::default());
+        let run = StateReconciler::new(&client, &query, &policy);
+        let wish = Session { name: Some(name.to_owned()), ..Session::on("N1") };
+        let id = ObjectId::Session { node: "N1".to_owned(), name: name.to_owned() };
+        let declared = Declared { object: Object::Session(wish.into()), prevent_destroy: false, at: At::default() };
+        let desired = DesiredState { objects: BTreeMap::from([(id.clone(), declared)]), ..DesiredState::default() };
+        let record = Record::default();
+        Ok(sessions(&run, &desired, &Mentioned::new(&desired, &record))?.remove(&id).unwrap_or_default())
+    }
+
+    #[test]
+    fn a_session_that_is_not_understood_matters_only_where_it_is_mentioned() {
+        let sound = seen("sound").unwrap();
+        assert!(matches!(sound.as_slice(), [one] if one.id.as_str() == ID && one.session.node == "N1"), "{sound:?}");
+        assert!(seen("other").unwrap().is_empty());
+        let error = seen("odd").unwrap_err().to_string();
+        assert!(error.contains("its behavior is \"keep\""), "{error}");
     }
 }
