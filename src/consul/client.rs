@@ -1,6 +1,7 @@
 //! The client: tries again where that is safe, turns statuses into errors and JSON into records.
 
 use std::fmt;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use super::error::{Call, Error};
 use super::list::RawList;
 use super::query::QueryMeta;
 use super::request::Request;
-use super::transport::{HttpTransport, Response, Transport};
+use super::transport::{Body, HttpTransport, Response, Transport};
 use super::{Acl, Agent, Catalog, Events, Health, Kv, SessionApi, Status, Txn};
 
 /// The first pause before another try is at most this long, each one after it at most twice the one before. A
@@ -197,8 +198,8 @@ impl Client {
 
     /// Sends `request`, and gives the list that answers it, not taken apart yet.
     pub(super) fn read_list<T: DeserializeOwned>(&self, request: Request) -> Result<RawList<T>, Error> {
-        let response = self.send(&request)?;
-        Ok(RawList::new(self.clone(), request, response))
+        let (response, body) = self.repeatedly(&request, |left| self.open_once(&request, left))?;
+        Ok(RawList::new(self.clone(), request, response, body))
     }
 
     /// Sends `request` and gives the JSON list of records that answers it as text, after `change`. The text is not
@@ -285,12 +286,16 @@ impl Client {
     /// Sends `request`; again, until the time is up, where that may help and cannot harm. The answer is a success, or
     /// a 404.
     fn exchange(&self, request: &Request) -> Result<Response, Error> {
+        self.repeatedly(request, |left| self.try_once(request, left))
+    }
+
+    fn repeatedly<R>(&self, request: &Request, attempt: impl Fn(Duration) -> Result<R, Error>) -> Result<R, Error> {
         let start = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut left = self.inner.config.timeout;
         loop {
-            let error = match self.try_once(request, left) {
-                Ok(response) => return Ok(response),
+            let error = match attempt(left) {
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             // Jitter, so that the modules of many hosts do not come back as one.
@@ -308,12 +313,29 @@ impl Client {
 
     /// Sends `request`, once.
     pub(super) fn try_once(&self, request: &Request, timeout: Duration) -> Result<Response, Error> {
-        let response =
-            self.inner.transport.send(request, &self.inner.address, timeout).map_err(|error| match error {
-                Error::Timeout { call, .. } => Error::Timeout { call, after: self.inner.config.timeout },
-                error => error,
-            })?;
-        self.success(request, response)
+        let answer = self.inner.transport.send(request, &self.inner.address, timeout);
+        self.success(request, answer.map_err(|error| self.timed_out_in_all(error))?)
+    }
+
+    /// The same; of a success, the body is still to be read. A 404 is an error.
+    fn open_once(&self, request: &Request, timeout: Duration) -> Result<(Response, Body), Error> {
+        let answer = self.inner.transport.open(request, &self.inner.address, timeout);
+        let (mut response, mut body) = answer.map_err(|error| self.timed_out_in_all(error))?;
+        if (200..=299).contains(&response.status) {
+            return Ok((response, body));
+        }
+        // What came of the reason is better than none.
+        let _ = body.read_to_end(&mut response.body);
+        let response = self.success(request, response)?;
+        Err(self.refusal(request, &response))
+    }
+
+    /// For people, the time is up that all tries had, and not what the last of them had left.
+    fn timed_out_in_all(&self, error: Error) -> Error {
+        match error {
+            Error::Timeout { call, .. } => Error::Timeout { call, after: self.inner.config.timeout },
+            error => error,
+        }
     }
 
     fn success(&self, request: &Request, response: Response) -> Result<Response, Error> {

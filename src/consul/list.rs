@@ -1,7 +1,10 @@
-//! A list of records as Consul sent it, not taken apart yet.
+//! A list of records as Consul sends it, taken apart while it comes.
 
+use std::io::{self, Read};
 use std::marker::PhantomData;
-use std::thread;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::{fmt, mem, thread};
 
 use memchr::memmem;
 use serde::de::DeserializeOwned;
@@ -10,27 +13,34 @@ use super::client::Client;
 use super::error::Error;
 use super::query::QueryMeta;
 use super::request::Request;
-use super::transport::Response;
+use super::transport::{Body, Response};
 
-/// A list of records, still JSON: whoever makes something else of very many never holds them all.
-#[derive(Debug)]
+/// A list of records that is still to be read: whoever makes something else of very many never holds them all.
 pub struct RawList<T> {
     client: Client,
     request: Request,
     response: Response,
+    body: Body,
     _records: PhantomData<fn() -> T>,
 }
 
-/// Of a shorter part, in bytes, no thread is made: to start one takes as long as to read some tens of kilobytes.
-const WORTH_A_THREAD: usize = 256 * 1024;
+impl<T> fmt::Debug for RawList<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawList").field("request", &self.request).finish_non_exhaustive()
+    }
+}
+
+/// How long a piece of a list is, in bytes, that one thread takes: to start a thread takes as long as to read some tens of
+/// kilobytes.
+const PIECE: usize = 256 * 1024;
 
 /// A short record, in bytes: a session takes some 300. There is room for so many from the beginning: a long list would else
 /// be copied again and again while it grows.
 const SMALL_RECORD: usize = 256;
 
 impl<T: DeserializeOwned> RawList<T> {
-    pub(super) fn new(client: Client, request: Request, response: Response) -> Self {
-        Self { client, request, response, _records: PhantomData }
+    pub(super) fn new(client: Client, request: Request, response: Response, body: Body) -> Self {
+        Self { client, request, response, body, _records: PhantomData }
     }
 
     /// What the answer says of itself.
@@ -38,100 +48,163 @@ impl<T: DeserializeOwned> RawList<T> {
         &self.response.meta
     }
 
-    /// What `make` makes of the records, in their order. Long lists are read in as many threads as there are cores.
+    /// Reads the list: what `make` makes of the records, in their order. Long ones are read in as many threads as there are
+    /// cores. Where the answer breaks off, it is asked for once more.
     ///
     /// # Errors
-    /// [`Error::Decode`], where it is no list of such records; `make` has seen some of them then.
-    pub fn map<R: Send>(&self, make: impl Fn(T) -> R + Sync) -> Result<Vec<R>, Error> {
-        // Known to be UTF-8, texts in it need not be looked through one by one.
-        let body = std::str::from_utf8(&self.response.body).unwrap_or_default();
-        let worth = body.len() / WORTH_A_THREAD;
-        if worth > 0 {
-            let cores = thread::available_parallelism().map_or(1, usize::from);
-            if let Some(made) = read_parts(&split(body, worth.min(cores)), &make) {
-                return Ok(made);
+    /// As for any other read; [`Error::Decode`], where it is no list of such records. `make` may have seen records then,
+    /// and may see them twice.
+    pub fn map<R: Send>(mut self, make: impl Fn(T) -> R + Sync) -> Result<Vec<R>, Error> {
+        let Self { client, request, response, body, .. } = &mut self;
+        response.body.reserve(PIECE);
+        let made = match body.take(PIECE as u64).read_to_end(&mut response.body) {
+            Ok(PIECE..) => read_long(mem::take(&mut response.body), body, &make),
+            Ok(_) => None,
+            Err(_) => {
+                response.body.clear();
+                None
             }
+        };
+        if let Some(made) = made {
+            return Ok(made);
         }
-        // It is short, or no such list, or a cut was not between two records, but only looked so.
-        let (records, _) = self.client.decode::<Vec<T>>(&self.request, &self.response)?;
+        if response.body.is_empty() {
+            *response = client.send(request)?;
+        }
+        let (records, _) = client.decode::<Vec<T>>(request, response)?;
         Ok(records.into_iter().map(make).collect())
     }
 }
 
-/// Cuts a list of objects into so many parts, without its brackets and the commas at the cuts; none where it does not look
-/// like one. The records stand alike, so that a cut is a comma that is followed by what the list begins with. A record may
-/// hold other objects that begin alike. Then its parts are no JSON: where all parts are, so is the whole, and says the same.
-fn split(list: &str, count: usize) -> Vec<&str> {
-    let inner = list.trim_ascii().strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let first = inner.and_then(|inner| inner.get(..=inner.find(':')?));
-    let (Some(mut rest), Some(first)) = (inner, first) else { return Vec::new() };
-    let between = ["},", first].concat();
-    let mut parts = Vec::new();
-    for left in (1..=count).rev() {
-        let from = rest.len() / left;
-        let cut =
-            memmem::find(rest.as_bytes().get(from..).unwrap_or_default(), between.as_bytes()).filter(|_| left > 1);
-        let Some((part, others)) = cut.and_then(|at| rest.split_at_checked(from + at + 1)) else {
-            parts.push(rest);
-            break;
-        };
-        parts.push(part);
-        rest = others.strip_prefix(',').unwrap_or(others);
-    }
-    parts
-}
+/// A piece of a list: some of its records with the commas between them, and its number.
+type Piece = (usize, Vec<u8>);
 
-/// What is made of the records of all parts; `None` where one is no JSON.
-fn read_parts<T: DeserializeOwned, R: Send>(parts: &[&str], make: &(impl Fn(T) -> R + Sync)) -> Option<Vec<R>> {
-    let (first, others) = parts.split_first()?;
+/// What was made of a piece; or itself, where it is no JSON.
+type Made<R> = (usize, Result<Vec<R>, Vec<u8>>);
+
+/// What is made of the records of a list that begins with `start`; `None` where it breaks off, or is no such list.
+fn read_long<T: DeserializeOwned, R: Send>(
+    start: Vec<u8>,
+    body: &mut Body,
+    make: &(impl Fn(T) -> R + Sync),
+) -> Option<Vec<R>> {
+    let (sender, receiver) = mpsc::channel();
+    let receiver = Mutex::new(receiver);
+    let others = thread::available_parallelism().map_or(1, usize::from) - 1;
     thread::scope(|scope| {
-        let others: Vec<_> = others.iter().map(|part| scope.spawn(|| read_part(part, make))).collect();
-        let mut made = read_part(first, make);
+        let others: Vec<_> = (0..others).map(|_| scope.spawn(|| read_pieces(&receiver, make))).collect();
+        let cut = cut(start, body, &sender);
+        drop(sender); // there are no more
+        let mut made = read_pieces(&receiver, make);
         for other in others {
-            // Each is waited for, whatever the others gave.
-            let other = other.join().ok().flatten();
-            made = made.zip(other).map(|(mut made, mut other)| {
-                made.append(&mut other);
-                made
-            });
+            made.append(&mut other.join().ok()?);
         }
-        made
+        cut.ok()?;
+        put_together(made, make)
     })
 }
 
-fn read_part<T: DeserializeOwned, R>(mut part: &str, make: &impl Fn(T) -> R) -> Option<Vec<R>> {
-    let mut made = Vec::with_capacity(part.len() / SMALL_RECORD);
+/// Cuts a list of objects into pieces while it comes, without its brackets and the commas at the cuts. The records stand
+/// alike, so that a cut is a comma that is followed by what the list begins with. A record may hold other objects that
+/// begin alike. Then the pieces at that cut are no JSON, but they are together.
+fn cut(mut piece: Vec<u8>, body: &mut Body, pieces: &Sender<Piece>) -> io::Result<()> {
+    let no_list = || io::Error::from(io::ErrorKind::InvalidData);
+    let inner = piece.trim_ascii_start().strip_prefix(b"[").ok_or_else(no_list)?;
+    let first = inner.split_inclusive(|byte| *byte == b':').next().unwrap_or_default();
+    let between = [b"},", first].concat();
+    piece = inner.to_vec();
+    for number in 0.. {
+        let at = memmem::rfind(&piece, &between);
+        let rest = at.map(|at| piece.split_off(at + 1));
+        if rest.is_some() {
+            let _ = pieces.send((number, mem::take(&mut piece))); // somebody takes it: this thread does
+        }
+        piece.extend(rest.as_ref().and_then(|rest| rest.strip_prefix(b",")).unwrap_or_default());
+        piece.reserve(PIECE);
+        if body.take(PIECE as u64).read_to_end(&mut piece)? < PIECE {
+            let last = piece.trim_ascii_end().strip_suffix(b"]").ok_or_else(no_list)?;
+            let _ = pieces.send((number + 1, last.to_vec()));
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Takes pieces, as long as there are any.
+fn read_pieces<T: DeserializeOwned, R>(pieces: &Mutex<Receiver<Piece>>, make: &impl Fn(T) -> R) -> Vec<Made<R>> {
+    let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+    let made = |(number, piece): Piece| (number, read_piece(&piece, make).ok_or(piece));
+    std::iter::from_fn(next).map(made).collect()
+}
+
+fn read_piece<T: DeserializeOwned, R>(piece: &[u8], make: &impl Fn(T) -> R) -> Option<Vec<R>> {
+    // Known to be UTF-8, texts in it need not be looked through one by one.
+    let mut piece = std::str::from_utf8(piece).ok()?;
+    let mut made = Vec::with_capacity(piece.len() / SMALL_RECORD);
     loop {
-        let mut records = serde_json::Deserializer::from_str(part).into_iter::<T>();
+        let mut records = serde_json::Deserializer::from_str(piece).into_iter::<T>();
         made.push(make(records.next()?.ok()?));
-        part = part.get(records.byte_offset()..)?.trim_ascii_start();
-        if part.is_empty() {
+        piece = piece.get(records.byte_offset()..)?.trim_ascii_start();
+        if piece.is_empty() {
             return Some(made);
         }
-        part = part.strip_prefix(',')?;
+        piece = piece.strip_prefix(',')?;
     }
+}
+
+/// Everything that was made, in order. Pieces that are no JSON are read together with those beside them that are none.
+fn put_together<T: DeserializeOwned, R>(mut made: Vec<Made<R>>, make: &impl Fn(T) -> R) -> Option<Vec<R>> {
+    made.sort_unstable_by_key(|(number, _)| *number);
+    let mut all = Vec::with_capacity(made.iter().filter_map(|(_, made)| Some(made.as_ref().ok()?.len())).sum());
+    let mut broken = Vec::new();
+    for (_, piece) in made {
+        match piece {
+            Err(piece) if broken.is_empty() => broken = piece,
+            Err(piece) => {
+                broken.push(b',');
+                broken.extend(piece);
+            }
+            Ok(mut made) => {
+                if !broken.is_empty() {
+                    all.append(&mut read_piece(&mem::take(&mut broken), make)?);
+                }
+                all.append(&mut made);
+            }
+        }
+    }
+    if !broken.is_empty() {
+        all.append(&mut read_piece(&broken, make)?);
+    }
+    Some(all)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Cursor;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use crate::consul::{Config, ServiceCheckEntry, SessionEntry, Transport};
 
+    /// Answers with the same again.
     #[derive(Debug)]
-    struct Nobody;
+    struct Again(Vec<u8>);
 
-    impl Transport for Nobody {
-        fn send(&self, _: &Request, _: &str, _: std::time::Duration) -> Result<Response, Error> {
-            unreachable!("nothing is sent")
+    impl Transport for Again {
+        fn send(&self, _: &Request, _: &str, _: Duration) -> Result<Response, Error> {
+            Ok(Response { status: 200, body: self.0.clone(), ..Response::default() })
         }
     }
 
+    /// A list whose first answer is `body`, and any later one is `whole`.
+    fn broken_off(body: impl Read + Send + 'static, whole: &[u8]) -> RawList<SessionEntry> {
+        let client = Client::with_transport(Config::default(), Arc::new(Again(whole.to_vec())));
+        RawList::new(client, Request::get(&["session", "list"]), Response::default(), Box::new(body))
+    }
+
     fn list(body: &[u8]) -> RawList<SessionEntry> {
-        let client = Client::with_transport(Config::default(), Arc::new(Nobody));
-        let response = Response { status: 200, body: body.to_vec(), ..Response::default() };
-        RawList::new(client, Request::get(&["session", "list"]), response)
+        broken_off(Cursor::new(body.to_vec()), b"it was asked for twice")
     }
 
     fn entry(number: usize, checks: usize) -> SessionEntry {
@@ -144,42 +217,60 @@ mod tests {
         }
     }
 
+    fn entries(count: usize, checks: usize) -> Vec<SessionEntry> {
+        (0..count).map(|number| entry(number, checks)).collect()
+    }
+
     #[test]
-    fn a_list_says_the_same_in_however_many_parts() {
-        for checks in [0, 1, 5] {
-            let entries: Vec<_> = (0..300).map(|number| entry(number, checks)).collect();
+    fn a_list_says_the_same_in_however_many_pieces() {
+        for (count, checks) in [(0, 0), (1, 1), (300, 5), (4_000, 0), (4_000, 1), (4_000, 5)] {
+            let entries = entries(count, checks);
             for text in [serde_json::to_string(&entries).unwrap(), serde_json::to_string_pretty(&entries).unwrap()] {
-                for count in 1..20 {
-                    let parts = split(&text, count);
-                    let read: Option<Vec<SessionEntry>> = read_parts(&parts, &|entry| entry);
-                    // Objects in the records that begin alike, and stand alike, are the one reason to give up.
-                    let indented = text.contains('\n');
-                    assert!(read.is_some() || (checks > 1 && !indented && count > 1), "{checks} {count}");
-                    assert!(read.is_none_or(|read| read == entries && parts.len() == count), "{checks} {count}");
-                }
-                assert_eq!(list(text.as_bytes()).map(|entry| entry).unwrap(), entries);
+                let read = list(format!(" {text}\n").as_bytes()).map(|entry| entry).unwrap();
+                assert!(read == entries, "{count} {checks} {}", read.len());
             }
         }
     }
 
     #[test]
-    fn a_long_list_is_read_in_parts_and_in_order() {
-        let entries: Vec<_> = (0..20_000).map(|number| entry(number, 2)).collect();
+    fn nor_do_pieces_of_a_record_pass_for_records() {
+        for (count, checks) in [(1, 20_000), (40, 2_000)] {
+            let entries = entries(count, checks);
+            let text = serde_json::to_vec(&entries).unwrap();
+            let read = broken_off(Cursor::new(text.clone()), &text).map(|entry| entry).unwrap();
+            assert!(read == entries, "{count} {checks} {}", read.len());
+        }
+    }
+
+    #[test]
+    fn a_list_that_breaks_off_is_asked_for_again() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::ConnectionReset.into())
+            }
+        }
+        let entries = entries(4_000, 1);
         let text = serde_json::to_vec(&entries).unwrap();
-        assert!(text.len() > 4 * WORTH_A_THREAD);
-        let expected: Vec<_> = entries.into_iter().map(|entry| entry.id).collect();
-        assert_eq!(list(&text).map(|entry| entry.id).unwrap(), expected);
+        for length in [0, 1, 1_000, PIECE, PIECE + 1, text.len() - 1, text.len()] {
+            let read = broken_off(Cursor::new(text[..length].to_vec()).chain(Broken), &text).map(|entry| entry);
+            assert!(read.unwrap() == entries, "{length}");
+            if length > PIECE && length < text.len() {
+                let cut_short = broken_off(Cursor::new(text[..length].to_vec()), &text).map(|entry| entry);
+                assert!(cut_short.unwrap() == entries, "{length}");
+            }
+        }
     }
 
     #[test]
     fn what_is_no_list_of_records_is_an_error_that_says_where() {
-        let good = serde_json::to_string(&(0..5000).map(|number| entry(number, 0)).collect::<Vec<_>>()).unwrap();
+        let good = serde_json::to_string(&entries(5_000, 0)).unwrap();
         assert!(list(b" [] ").map(|entry| entry).unwrap().is_empty());
         let (cut, tail) = (good[..good.len() - 100].to_owned(), format!("{good} x"));
         let inside = good.replacen("\"LockDelay\":0", "\"LockDelay\":\"soon\"", 1);
         let comma = good.replace("}]", "},]");
         for text in ["", "null", "{}", "[1]", "[{}", "[{},]", "[{} {}]", &cut, &tail, &inside, &comma] {
-            let error = list(text.as_bytes()).map(|entry| entry).unwrap_err();
+            let error = broken_off(Cursor::new(text.to_owned()), text.as_bytes()).map(|entry| entry).unwrap_err();
             let Error::Decode { source, .. } = &error else { panic!("{error}") };
             let whole = serde_json::from_str::<Vec<SessionEntry>>(text).unwrap_err();
             assert_eq!(source.to_string(), whole.to_string());

@@ -59,6 +59,6 @@ pub use request::{Method, Request};
 pub use session::{ServiceCheckEntry, SessionApi, SessionEntry, SessionRequest};
 pub use settings::Settings;
 pub use status::Status;
-pub use transport::{Response, Transport};
+pub use transport::{Body, Response, Transport};
 pub use txn::{Operation, OperationError, Txn, TxnError};
 pub use watch::Watch;

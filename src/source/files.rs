@@ -21,7 +21,7 @@ pub fn read(paths: &[PathBuf]) -> (Vec<Text>, Vec<Fault>) {
     for path in paths {
         if path.as_os_str() == "-" {
             if reading.seen.insert("-".into()) {
-                reading.add(path, io::stdin().lock(), Path::new("."));
+                reading.add(path, io::stdin().lock(), 0, Path::new("."));
             }
         } else if path.is_dir() {
             let before = reading.found;
@@ -89,15 +89,18 @@ impl Reading {
                 // A pipe, such as `<(...)` of a shell, has no real path.
                 let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
                 if self.seen.insert(real) {
-                    self.add(path, file, tree);
+                    let size = file.metadata().map_or(0, |file| file.len());
+                    self.add(path, file, size, tree);
                 }
             }
             Err(error) => self.fault(path, &format!("can't be read: {error}"), None),
         }
     }
 
-    fn add(&mut self, path: &Path, reader: impl Read, tree: &Path) {
-        let mut bytes = Vec::new();
+    /// `size`: how long it most likely is, in bytes.
+    fn add(&mut self, path: &Path, reader: impl Read, size: u64, tree: &Path) {
+        // With room to see the end, so that it is read at once.
+        let mut bytes = Vec::with_capacity(usize::try_from(size.min(LARGEST)).unwrap_or(0) + 64);
         match reader.take(LARGEST + 1).read_to_end(&mut bytes) {
             Err(error) => return self.fault(path, &format!("can't be read: {error}"), None),
             Ok(_) if bytes.len() as u64 > LARGEST => {

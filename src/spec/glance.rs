@@ -21,8 +21,13 @@ pub fn glance(texts: &[Text]) -> Option<BTreeSet<&str>> {
             continue;
         }
         for at in field.find_iter(section.as_bytes()) {
-            let line = section.get(at + "node:".len()..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-            let value = line.trim_start();
+            let rest = section.get(at + "node:".len()..).unwrap_or_default().trim_start_matches(' ');
+            // Of very many, most are on the node of the one before.
+            let again = (!last.is_empty()).then(|| rest.strip_prefix(last)).flatten();
+            if again.is_some_and(|rest| rest.starts_with([',', '}', '\n'])) {
+                continue;
+            }
+            let value = rest.lines().next().unwrap_or_default();
             let node = value.split([',', '}', ' ', '#']).next().unwrap_or_default().trim_matches(['"', '\'']);
             if node != last && !node.is_empty() {
                 nodes.insert(node);

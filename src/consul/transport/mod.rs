@@ -5,7 +5,7 @@ mod whole;
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::io::{ErrorKind, Read};
+use std::io::{Cursor, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -40,7 +40,20 @@ pub trait Transport: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`Error::Connect`], [`Error::Timeout`] or [`Error::Broken`], by what is known of the request.
     fn send(&self, request: &Request, address: &str, timeout: Duration) -> Result<Response, Error>;
+
+    /// The same, but the body of the answer is still to be read, for whoever takes a long one apart while it comes.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    fn open(&self, request: &Request, address: &str, timeout: Duration) -> Result<(Response, Body), Error> {
+        let mut response = self.send(request, address, timeout)?;
+        let body = std::mem::take(&mut response.body);
+        Ok((response, Box::new(Cursor::new(body))))
+    }
 }
+
+/// A body that is still to be read: to its end, else its connection is not used again.
+pub type Body = Box<dyn Read + Send>;
 
 /// Over HTTP to one agent. Connections are kept and used again.
 #[derive(Debug)]
@@ -136,10 +149,24 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     fn send(&self, request: &Request, address: &str, timeout: Duration) -> Result<Response, Error> {
+        let whole = self.run(request, timeout).and_then(|(mut response, body)| {
+            response.body = read_whole(body)?;
+            Ok(response)
+        });
+        whole.map_err(|error| classify(error, call(request, address), timeout))
+    }
+
+    fn open(&self, request: &Request, address: &str, timeout: Duration) -> Result<(Response, Body), Error> {
+        let (response, body) =
+            self.run(request, timeout).map_err(|error| classify(error, call(request, address), timeout))?;
+        Ok((response, Box::new(body.into_with_config().limit(u64::MAX).reader())))
+    }
+}
+
+impl HttpTransport {
+    /// Sends `request`, and reads the head of its answer.
+    fn run(&self, request: &Request, timeout: Duration) -> Result<(Response, ureq::Body), ureq::Error> {
         let path = request.path_and_query();
-        let call =
-            || Box::new(Call { method: request.method().as_str(), path: path.clone(), address: address.to_owned() });
-        let fail = |error: ureq::Error| classify(error, call(), timeout);
         let mut builder =
             http::Request::builder().method(request.method().as_str()).uri(format!("{}{path}", self.base));
         for (name, value) in [("x-consul-token", &self.token), ("authorization", &self.authorization)] {
@@ -161,11 +188,9 @@ impl Transport for HttpTransport {
                 }
             }
         };
-        let response = run(builder).map_err(fail)?;
-        let (parts, body) = response.into_parts();
+        let (parts, body) = run(builder)?.into_parts();
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let body = read_whole(body).map_err(fail)?;
-        Ok(Response {
+        let response = Response {
             status: parts.status.as_u16(),
             location: header("location").map(ToOwned::to_owned),
             meta: QueryMeta {
@@ -174,9 +199,15 @@ impl Transport for HttpTransport {
                 last_contact: header("x-consul-lastcontact").and_then(|value| value.parse().ok()),
                 filtered_by_acls: header(FILTERED) == Some("true"),
             },
-            body,
-        })
+            body: Vec::new(),
+        };
+        Ok((response, body))
     }
+}
+
+fn call(request: &Request, address: &str) -> Box<Call> {
+    let (method, path) = (request.method().as_str(), request.path_and_query());
+    Box::new(Call { method, path, address: address.to_owned() })
 }
 
 /// Reads a body to its end. Consul does not say how long a long one is, and a buffer that grows is copied each time: the
