@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::marker::PhantomData;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, TrySendError};
 use std::sync::{Mutex, PoisonError};
 use std::{fmt, mem, thread};
 
@@ -34,6 +34,9 @@ impl<T> fmt::Debug for RawList<T> {
 /// kilobytes.
 const PIECE: usize = 256 * 1024;
 
+/// How many pieces wait for each thread: few, and it runs out of them while another one is cut; many, and they take memory.
+const WAITING: usize = 4;
+
 /// A short record, in bytes: a session takes some 300. There is room for so many from the beginning: a long list would else
 /// be copied again and again while it grows.
 const SMALL_RECORD: usize = 256;
@@ -48,13 +51,13 @@ impl<T: DeserializeOwned> RawList<T> {
         &self.response.meta
     }
 
-    /// Reads the list: what `make` makes of the records, in their order. Long ones are read in as many threads as there are
-    /// cores. Where the answer breaks off, it is asked for once more.
+    /// Reads the list: what `make` makes of the records, piece by piece, in their order. Long ones are read in as many
+    /// threads as there are cores. Where the answer breaks off, it is asked for once more.
     ///
     /// # Errors
     /// As for any other read; [`Error::Decode`], where it is no list of such records. `make` may have seen records then,
     /// and may see them twice.
-    pub fn map<R: Send>(mut self, make: impl Fn(T) -> R + Sync) -> Result<Vec<R>, Error> {
+    pub fn map<R: Send>(mut self, make: impl Fn(T) -> R + Sync) -> Result<Vec<Vec<R>>, Error> {
         let Self { client, request, response, body, .. } = &mut self;
         response.body.reserve(PIECE);
         let made = match body.take(PIECE as u64).read_to_end(&mut response.body) {
@@ -72,7 +75,7 @@ impl<T: DeserializeOwned> RawList<T> {
             *response = client.send(request)?;
         }
         let (records, _) = client.decode::<Vec<T>>(request, response)?;
-        Ok(records.into_iter().map(make).collect())
+        Ok(vec![records.into_iter().map(make).collect()])
     }
 }
 
@@ -82,20 +85,29 @@ type Piece = (usize, Vec<u8>);
 /// What was made of a piece; or itself, where it is no JSON.
 type Made<R> = (usize, Result<Vec<R>, Vec<u8>>);
 
-/// What is made of the records of a list that begins with `start`; `None` where it breaks off, or is no such list.
+/// What is made of the records of a list that begins with `start`; `None` where it breaks off, or is no such list. This
+/// thread cuts it into pieces, and reads those itself that the others have no time for.
 fn read_long<T: DeserializeOwned, R: Send>(
     start: Vec<u8>,
     body: &mut Body,
     make: &(impl Fn(T) -> R + Sync),
-) -> Option<Vec<R>> {
-    let (sender, receiver) = mpsc::channel();
-    let receiver = Mutex::new(receiver);
+) -> Option<Vec<Vec<R>>> {
     let others = thread::available_parallelism().map_or(1, usize::from) - 1;
+    let (sender, receiver) = mpsc::sync_channel(WAITING * others);
+    let receiver = Mutex::new(receiver);
+    let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    let read = |(number, piece): Piece| (number, read_piece(&piece, make).ok_or(piece));
     thread::scope(|scope| {
-        let others: Vec<_> = (0..others).map(|_| scope.spawn(|| read_pieces(&receiver, make))).collect();
-        let cut = cut(start, body, &sender);
+        let work = || std::iter::from_fn(|| next().ok()).map(read).collect::<Vec<_>>();
+        let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
+        let mut made = Vec::new();
+        let cut = cut(start, body, &mut |piece| {
+            if let Err(TrySendError::Full(piece) | TrySendError::Disconnected(piece)) = sender.try_send(piece) {
+                made.push(read(piece));
+            }
+        });
         drop(sender); // there are no more
-        let mut made = read_pieces(&receiver, make);
+        made.append(&mut work());
         for other in others {
             made.append(&mut other.join().ok()?);
         }
@@ -107,34 +119,30 @@ fn read_long<T: DeserializeOwned, R: Send>(
 /// Cuts a list of objects into pieces while it comes, without its brackets and the commas at the cuts. The records stand
 /// alike, so that a cut is a comma that is followed by what the list begins with. A record may hold other objects that
 /// begin alike. Then the pieces at that cut are no JSON, but they are together.
-fn cut(mut piece: Vec<u8>, body: &mut Body, pieces: &Sender<Piece>) -> io::Result<()> {
+fn cut(mut piece: Vec<u8>, body: &mut Body, take: &mut dyn FnMut(Piece)) -> io::Result<()> {
     let no_list = || io::Error::from(io::ErrorKind::InvalidData);
     let inner = piece.trim_ascii_start().strip_prefix(b"[").ok_or_else(no_list)?;
     let first = inner.split_inclusive(|byte| *byte == b':').next().unwrap_or_default();
     let between = [b"},", first].concat();
     piece = inner.to_vec();
     for number in 0.. {
-        let at = memmem::rfind(&piece, &between);
-        let rest = at.map(|at| piece.split_off(at + 1));
-        if rest.is_some() {
-            let _ = pieces.send((number, mem::take(&mut piece))); // somebody takes it: this thread does
+        let mut rest = Vec::with_capacity(2 * PIECE);
+        match memmem::rfind(&piece, &between) {
+            Some(at) => {
+                rest.extend(piece.drain(at + 1..).skip(1));
+                take((number, piece));
+            }
+            None => rest.append(&mut piece), // a long record: it goes on
         }
-        piece.extend(rest.as_ref().and_then(|rest| rest.strip_prefix(b",")).unwrap_or_default());
-        piece.reserve(PIECE);
+        piece = rest;
         if body.take(PIECE as u64).read_to_end(&mut piece)? < PIECE {
-            let last = piece.trim_ascii_end().strip_suffix(b"]").ok_or_else(no_list)?;
-            let _ = pieces.send((number + 1, last.to_vec()));
+            let last = piece.trim_ascii_end().strip_suffix(b"]").ok_or_else(no_list)?.len();
+            piece.truncate(last);
+            take((number + 1, piece));
             break;
         }
     }
     Ok(())
-}
-
-/// Takes pieces, as long as there are any.
-fn read_pieces<T: DeserializeOwned, R>(pieces: &Mutex<Receiver<Piece>>, make: &impl Fn(T) -> R) -> Vec<Made<R>> {
-    let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
-    let made = |(number, piece): Piece| (number, read_piece(&piece, make).ok_or(piece));
-    std::iter::from_fn(next).map(made).collect()
 }
 
 fn read_piece<T: DeserializeOwned, R>(piece: &[u8], make: &impl Fn(T) -> R) -> Option<Vec<R>> {
@@ -153,10 +161,9 @@ fn read_piece<T: DeserializeOwned, R>(piece: &[u8], make: &impl Fn(T) -> R) -> O
 }
 
 /// Everything that was made, in order. Pieces that are no JSON are read together with those beside them that are none.
-fn put_together<T: DeserializeOwned, R>(mut made: Vec<Made<R>>, make: &impl Fn(T) -> R) -> Option<Vec<R>> {
+fn put_together<T: DeserializeOwned, R>(mut made: Vec<Made<R>>, make: &impl Fn(T) -> R) -> Option<Vec<Vec<R>>> {
     made.sort_unstable_by_key(|(number, _)| *number);
-    let mut all = Vec::with_capacity(made.iter().filter_map(|(_, made)| Some(made.as_ref().ok()?.len())).sum());
-    let mut broken = Vec::new();
+    let (mut all, mut broken) = (Vec::with_capacity(made.len()), Vec::new());
     for (_, piece) in made {
         match piece {
             Err(piece) if broken.is_empty() => broken = piece,
@@ -164,16 +171,16 @@ fn put_together<T: DeserializeOwned, R>(mut made: Vec<Made<R>>, make: &impl Fn(T
                 broken.push(b',');
                 broken.extend(piece);
             }
-            Ok(mut made) => {
+            Ok(made) => {
                 if !broken.is_empty() {
-                    all.append(&mut read_piece(&mem::take(&mut broken), make)?);
+                    all.push(read_piece(&mem::take(&mut broken), make)?);
                 }
-                all.append(&mut made);
+                all.push(made);
             }
         }
     }
     if !broken.is_empty() {
-        all.append(&mut read_piece(&broken, make)?);
+        all.push(read_piece(&broken, make)?);
     }
     Some(all)
 }
@@ -226,7 +233,7 @@ mod tests {
         for (count, checks) in [(0, 0), (1, 1), (300, 5), (4_000, 0), (4_000, 1), (4_000, 5)] {
             let entries = entries(count, checks);
             for text in [serde_json::to_string(&entries).unwrap(), serde_json::to_string_pretty(&entries).unwrap()] {
-                let read = list(format!(" {text}\n").as_bytes()).map(|entry| entry).unwrap();
+                let read = list(format!(" {text}\n").as_bytes()).map(|entry| entry).unwrap().concat();
                 assert!(read == entries, "{count} {checks} {}", read.len());
             }
         }
@@ -237,7 +244,7 @@ mod tests {
         for (count, checks) in [(1, 20_000), (40, 2_000)] {
             let entries = entries(count, checks);
             let text = serde_json::to_vec(&entries).unwrap();
-            let read = broken_off(Cursor::new(text.clone()), &text).map(|entry| entry).unwrap();
+            let read = broken_off(Cursor::new(text.clone()), &text).map(|entry| entry).unwrap().concat();
             assert!(read == entries, "{count} {checks} {}", read.len());
         }
     }
@@ -254,10 +261,10 @@ mod tests {
         let text = serde_json::to_vec(&entries).unwrap();
         for length in [0, 1, 1_000, PIECE, PIECE + 1, text.len() - 1, text.len()] {
             let read = broken_off(Cursor::new(text[..length].to_vec()).chain(Broken), &text).map(|entry| entry);
-            assert!(read.unwrap() == entries, "{length}");
+            assert!(read.unwrap().concat() == entries, "{length}");
             if length > PIECE && length < text.len() {
                 let cut_short = broken_off(Cursor::new(text[..length].to_vec()), &text).map(|entry| entry);
-                assert!(cut_short.unwrap() == entries, "{length}");
+                assert!(cut_short.unwrap().concat() == entries, "{length}");
             }
         }
     }
@@ -265,7 +272,7 @@ mod tests {
     #[test]
     fn what_is_no_list_of_records_is_an_error_that_says_where() {
         let good = serde_json::to_string(&entries(5_000, 0)).unwrap();
-        assert!(list(b" [] ").map(|entry| entry).unwrap().is_empty());
+        assert!(list(b" [] ").map(|entry| entry).unwrap().concat().is_empty());
         let (cut, tail) = (good[..good.len() - 100].to_owned(), format!("{good} x"));
         let inside = good.replacen("\"LockDelay\":0", "\"LockDelay\":\"soon\"", 1);
         let comma = good.replace("}]", "},]");

@@ -134,21 +134,21 @@ pub(super) fn sessions(
 
 /// Spells a session as it is declared. One that is as declared is the declared one itself: it takes no memory of its own,
 /// and to compare them is to look at one address.
-fn spelled_as(mut observed: ObservedSession, wish: Option<&Arc<Session>>) -> ObservedSession {
+fn spelled_as(observed: ObservedSession, wish: Option<&Arc<Session>>) -> ObservedSession {
     let Some(wish) = wish else { return observed };
     if observed.session != *wish {
-        observed.session = Arc::unwrap_or_clone(observed.session).spelled_as(wish).into();
+        let spelled = Arc::unwrap_or_clone(observed.session).spelled_as(wish);
+        if spelled != **wish {
+            return ObservedSession { session: spelled.into(), ..observed };
+        }
     }
-    if observed.session == *wish {
-        observed.session = wish.clone();
-    }
-    observed
+    ObservedSession { session: wish.clone(), ..observed }
 }
 
 /// A session that is mentioned, with the place of its id; nothing for any other.
 type MentionedSession = Option<Result<(usize, ObservedSession), Error>>;
 
-/// The sessions of these nodes, list by list. Each is compared where it is read: most are as declared, and take little
+/// The sessions of these nodes, piece by piece of their lists. Each is compared where it is read: most are as declared, and take little
 /// memory from then on.
 fn mentioned_sessions(
     run: &StateReconciler<'_>,
@@ -163,12 +163,13 @@ fn mentioned_sessions(
     let (client, query) = (run.client, run.query);
     let first = |node| run.first.and_then(|first| first.sessions(query, node));
     if nodes.len() > FEW_NODES {
-        return Ok(vec![first(None).unwrap_or_else(|| all_sessions(client, query))?.map(mentioned)?]);
+        return Ok(first(None).unwrap_or_else(|| all_sessions(client, query))?.map(mentioned)?);
     }
     let nodes: Vec<&str> = nodes.values().map(|of_node| of_node.node).collect();
-    parallel::all(&nodes, run.parallelism, |node| {
-        Ok(first(Some(node)).unwrap_or_else(|| sessions_of(client, query, node))?.map(mentioned)?)
-    })
+    let lists = parallel::all(&nodes, run.parallelism, |node| {
+        Ok::<_, Error>(first(Some(node)).unwrap_or_else(|| sessions_of(client, query, node))?.map(mentioned)?)
+    });
+    Ok(lists?.into_iter().flatten().collect())
 }
 
 fn prove_sessions_are_seen(client: &Client, nodes: &BTreeSet<&str>) -> Result<(), Error> {
