@@ -13,17 +13,21 @@ use support::root;
 /// What each room may use, beside itself.
 const LAW: &[(&str, &[&str])] = &[
     ("duration", &[]),
+    ("json", &[]),
     ("printable", &[]),
     ("object", &["duration"]),
-    ("consul", &["duration"]),
-    ("coordinate", &["consul", "duration", "printable"]),
+    ("consul", &["duration", "json"]),
+    ("coordinate", &["consul", "duration", "json", "printable"]),
     ("plan", &["object", "duration"]),
     ("reconcile", &["plan", "object", "consul", "duration"]),
-    ("spec", &["object", "duration", "consul"]),
+    ("spec", &["object", "duration", "json", "consul"]),
     ("source", &["spec", "object"]),
-    ("dev", &["duration"]),
+    ("dev", &["duration", "json"]),
     ("render", &["reconcile", "plan", "object", "printable"]),
-    ("ansible", &["reconcile", "coordinate", "plan", "object", "consul", "duration", "spec", "source", "render"]),
+    (
+        "ansible",
+        &["reconcile", "coordinate", "plan", "object", "consul", "duration", "json", "spec", "source", "render"],
+    ),
     (
         "cli",
         &[
@@ -33,6 +37,7 @@ const LAW: &[(&str, &[&str])] = &[
             "object",
             "consul",
             "duration",
+            "json",
             "printable",
             "ansible",
             "spec",

@@ -123,7 +123,7 @@ pub(super) fn yaml<T: Serialize>(mut output: &mut dyn Write, value: &T) -> io::R
     // By way of JSON: what prints a type as YAML would else be there for each.
     let mut text = Vec::new();
     json(&mut text, value)?;
-    let document: serde_json::Value = serde_json::from_slice(&text)?;
+    let document: serde_json::Value = crate::json::read(&text)?;
     serde_yaml::to_io_writer(&mut output, &document).map_err(|error| match error {
         serde_yaml::ser::Error::IO { error } => error, // a closed pipe is told from the rest
         error => io::Error::other(error),
