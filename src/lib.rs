@@ -20,12 +20,13 @@
 //! | [`duration`] | Consul's durations: parse, print | nothing |
 //! | `json` | reading JSON | nothing |
 //! | `printable` | names and values for a terminal | nothing |
-//! | [`object`] | the nouns that both sides of a plan share | `duration` |
+//! | `sort` | one sort for all types | nothing |
+//! | [`object`] | the nouns that both sides of a plan share | `duration`, `sort` |
 //! | [`consul`] | the blocking HTTP client; knows nothing of plans | `duration`, `json` |
-//! | [`coordinate`] | recipes that need a living process: locks and the like | `consul`, `duration`, `json`, `printable` |
-//! | [`plan`] | pure: the difference between desired and observed, and what is too dangerous to do | `object` |
-//! | [`reconcile`] | the input and output around a plan: observe, apply | `plan`, `object`, `consul` |
-//! | `spec` | texts into the state that they declare, or all their faults (feature `spec`) | `object`, `duration`, `json`, `consul`'s rules for keys |
+//! | [`coordinate`] | recipes that need a living process: locks and the like | `consul`, `duration`, `json`, `printable`, `sort` |
+//! | [`plan`] | pure: the difference between desired and observed, and what is too dangerous to do | `object`, `sort` |
+//! | [`reconcile`] | the input and output around a plan: observe, apply | `plan`, `object`, `consul`, `sort` |
+//! | `spec` | texts into the state that they declare, or all their faults (feature `spec`) | `object`, `duration`, `json`, `sort`, `consul`'s rules for keys |
 //! | `source` | where those texts come from: files (feature `spec`) | `spec`, `object` |
 //! | `render` | a plan, and what became of it, as a document (feature `spec`); as text, Markdown and annotations (feature `cli`) | `plan`, `object`, `reconcile`, `printable` |
 //! | [`ansible`] | a face: the module protocol | all above |
@@ -51,6 +52,7 @@ mod printable;
 pub mod reconcile;
 #[cfg(feature = "spec")]
 pub mod render;
+mod sort;
 #[cfg(feature = "spec")]
 pub mod source;
 #[cfg(feature = "spec")]

@@ -70,7 +70,7 @@ pub(super) fn parse(text: &[u8], query: &Query) -> Result<Vec<(String, DesiredKe
         if let Some((at, (key, _))) = desired.iter().enumerate().find(|(_, (key, _))| !keys.insert(key)) {
             return Err(fault(at, format!("key {key:?} is in the file twice")));
         }
-        desired.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        crate::sort::by(&mut desired, |(a, _), (b, _)| a.cmp(b));
     }
     Ok(desired)
 }
