@@ -18,17 +18,19 @@
 //! | module | what it is for | may use |
 //! |---|---|---|
 //! | [`duration`] | Consul's durations: parse, print | nothing |
+//! | `json` | reading JSON | nothing |
 //! | `printable` | names and values for a terminal | nothing |
-//! | [`object`] | the nouns that both sides of a plan share | `duration` |
-//! | [`consul`] | the blocking HTTP client; knows nothing of plans | `duration` |
-//! | [`coordinate`] | recipes that need a living process: locks and the like | `consul`, `duration`, `printable` |
-//! | [`plan`] | pure: the difference between desired and observed, and what is too dangerous to do | `object` |
-//! | [`reconcile`] | the input and output around a plan: observe, apply | `plan`, `object`, `consul` |
-//! | `spec` | texts into the state that they declare, or all their faults (feature `spec`) | `object`, `duration`, `consul`'s rules for keys |
+//! | `sort` | one sort for all types | nothing |
+//! | [`object`] | the nouns that both sides of a plan share | `duration`, `sort` |
+//! | [`consul`] | the blocking HTTP client; knows nothing of plans | `duration`, `json` |
+//! | [`coordinate`] | recipes that need a living process: locks and the like | `consul`, `duration`, `json`, `printable`, `sort` |
+//! | [`plan`] | pure: the difference between desired and observed, and what is too dangerous to do | `object`, `sort` |
+//! | [`reconcile`] | the input and output around a plan: observe, apply | `plan`, `object`, `consul`, `sort` |
+//! | `spec` | texts into the state that they declare, or all their faults (feature `spec`) | `object`, `duration`, `json`, `sort`, `consul`'s rules for keys |
 //! | `source` | where those texts come from: files (feature `spec`) | `spec`, `object` |
 //! | `render` | a plan, and what became of it, as a document (feature `spec`); as text, Markdown and annotations (feature `cli`) | `plan`, `object`, `reconcile`, `printable` |
 //! | [`ansible`] | a face: the module protocol | all above |
-//! | `dev` | an agent in memory that speaks Consul's HTTP API (feature `dev`) | `duration` |
+//! | `dev` | an agent in memory that speaks Consul's HTTP API (feature `dev`) | `duration`, `json` |
 //! | `cli` | a face: the commands (feature `cli`) | all above, but no other face |
 //!
 //! `tests/project.rs` reads the `use crate::` lines against this table.
@@ -43,12 +45,14 @@ pub mod coordinate;
 #[cfg(feature = "dev")]
 pub mod dev;
 pub mod duration;
+mod json;
 pub mod object;
 pub mod plan;
 mod printable;
 pub mod reconcile;
 #[cfg(feature = "spec")]
 pub mod render;
+mod sort;
 #[cfg(feature = "spec")]
 pub mod source;
 #[cfg(feature = "spec")]

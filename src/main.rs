@@ -1,5 +1,8 @@
 //! The `lictor` command. Under a module's own name it is that module, as Ansible calls it.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
+
+#[cfg(all(panic = "abort", target_os = "linux"))]
+mod no_backtrace;
 
 use std::process::ExitCode;
 

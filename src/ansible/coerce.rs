@@ -205,7 +205,7 @@ fn list(value: Value) -> Result<Vec<Value>, Fault> {
 fn dict(value: Value) -> Result<Map<String, Value>, Fault> {
     match value {
         Value::Object(fields) => Ok(fields),
-        Value::String(text) => match serde_json::from_slice(text.as_bytes()) {
+        Value::String(text) => match crate::json::read(text.as_bytes()) {
             Ok(Value::Object(fields)) => Ok(fields),
             _ => Err(fault(&Value::String(text), "dictionary requested, could not parse JSON or key=value".to_owned())),
         },

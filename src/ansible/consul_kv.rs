@@ -214,7 +214,7 @@ impl KvOptions {
                     .map_err(|error| Failure::arguments(format!("value_base64 is not base64: {error}")))?,
             ),
             (_, _, Some(Value::String(text)), _) => {
-                serde_json::from_slice::<serde::de::IgnoredAny>(text.as_bytes()).map_err(|error| {
+                crate::json::read::<serde::de::IgnoredAny>(text.as_bytes()).map_err(|error| {
                     let at = format!("line {} column {}", error.line(), error.column());
                     Failure::arguments(format!(
                         "value_json is a text that is not JSON, at {at}: a JSON text has quotes"

@@ -38,7 +38,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Map<String, Value>, Failure> {
     if text.trim().is_empty() {
         return fault("are empty".to_owned());
     }
-    match serde_json::from_slice(text.as_bytes()) {
+    match crate::json::read(text.as_bytes()) {
         Ok(Value::Object(arguments)) => Ok(arguments),
         Ok(Value::Array(_)) => fault("are a JSON list".to_owned()),
         Ok(_) => fault("are a JSON value, but no object".to_owned()),

@@ -65,12 +65,12 @@ impl Spec {
     /// generated from the type that the arguments are parsed into, and a test keeps it current; to derive it at every
     /// start would take longer, and a fortieth of the binary.
     pub fn of(module: &'static str, schema: &str) -> Self {
-        Self::of_value(module, &serde_json::from_slice(schema.as_bytes()).unwrap_or_default())
+        Self::of_value(module, &crate::json::read(schema.as_bytes()).unwrap_or_default())
     }
 
     /// The options inside of `option`, a dict or a list of dicts, off the same text.
     pub fn inside(module: &'static str, schema: &str, option: &str) -> Self {
-        let schema: Value = serde_json::from_slice(schema.as_bytes()).unwrap_or_default();
+        let schema: Value = crate::json::read(schema.as_bytes()).unwrap_or_default();
         let option = schema.get("properties").and_then(|options| options.get(option));
         let dict = option.map(|option| option.get("items").unwrap_or(option));
         Self::of_value(module, dict.unwrap_or(&Value::Null))

@@ -1,5 +1,9 @@
 //! The module protocol alone: the small file that Ansible copies to every host.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
+
+#[cfg(all(panic = "abort", target_os = "linux"))]
+#[path = "../no_backtrace.rs"]
+mod no_backtrace;
 
 use std::process::ExitCode;
 

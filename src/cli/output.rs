@@ -120,7 +120,11 @@ fn line<T: Serialize>(output: &mut dyn Write, value: &T) -> io::Result<()> {
 
 /// Quotes every text that YAML, 1.1 or 1.2, would read as something else: `no`, `1e3`, `12:30`.
 pub(super) fn yaml<T: Serialize>(mut output: &mut dyn Write, value: &T) -> io::Result<()> {
-    serde_yaml::to_io_writer(&mut output, value).map_err(|error| match error {
+    // By way of JSON: what prints a type as YAML would else be there for each.
+    let mut text = Vec::new();
+    json(&mut text, value)?;
+    let document: serde_json::Value = crate::json::read(&text)?;
+    serde_yaml::to_io_writer(&mut output, &document).map_err(|error| match error {
         serde_yaml::ser::Error::IO { error } => error, // a closed pipe is told from the rest
         error => io::Error::other(error),
     })

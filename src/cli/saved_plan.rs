@@ -95,14 +95,14 @@ impl SavedPlan {
         }
         let refused = |problem: String| CliError::saved_plan(file, &problem);
         let unread = |error: serde_json::Error| refused(format!("cannot be read: {error}; plan anew"));
-        let Head { version } = serde_json::from_slice(&text).map_err(unread)?;
+        let Head { version } = crate::json::read(&text).map_err(unread)?;
         if version != VERSION {
             return Err(refused(format!(
                 "is of version {version}, and this program knows version {VERSION}: plan anew, or take the program that \
                  made it"
             )));
         }
-        let saved: Self = serde_json::from_slice(&text).map_err(unread)?;
+        let saved: Self = crate::json::read(&text).map_err(unread)?;
         if saved.digest != saved.digest() {
             return Err(refused("was changed since it was made: plan anew".to_owned()));
         }

@@ -31,7 +31,7 @@ const SCHEMAS: &[u8] = include_bytes!("schemas.deflate");
 pub(super) fn run(arguments: &Arguments) -> Result<(), CliError> {
     let schemas = miniz_oxide::inflate::decompress_to_vec(SCHEMAS).unwrap_or_default();
     for (name, schema) in NAMES.lines().zip(schemas.split(|byte| *byte == b'\n')) {
-        let schema: Value = serde_json::from_slice(schema).unwrap_or_default();
+        let schema: Value = crate::json::read(schema).unwrap_or_default();
         let text = format!("{schema:#}\n");
         if let Some(dir) = &arguments.dir {
             let file = dir.join(format!("{name}.json"));

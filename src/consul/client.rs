@@ -1,12 +1,10 @@
 //! The client: tries again where that is safe, turns statuses into errors and JSON into records.
 
-use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::de::{DeserializeOwned, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer as _};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::config::{Address, Config, DEFAULT_PORT, Secret};
@@ -245,9 +243,8 @@ impl Client {
     ) -> Result<QueryMeta, Error> {
         let response = self.exchange(request)?;
         if response.status != 404 {
-            let mut json = serde_json::Deserializer::from_slice(&response.body);
-            let read = json.deserialize_seq(Each(take)).and_then(|()| json.end());
-            read.map_err(|source| self.undecodable(request, &response.body, source))?;
+            crate::json::read_each(&response.body, take)
+                .map_err(|source| self.undecodable(request, &response.body, source))?;
         }
         Ok(response.meta)
     }
@@ -272,7 +269,7 @@ impl Client {
         request: &Request,
         response: &Response,
     ) -> Result<(T, QueryMeta), Error> {
-        serde_json::from_slice(&response.body)
+        crate::json::read(&response.body)
             .map(|value| (value, response.meta.clone()))
             .map_err(|source| self.undecodable(request, &response.body, source))
     }
@@ -366,24 +363,6 @@ impl Client {
             path: request.path_and_query(),
             address: self.address().to_owned(),
         })
-    }
-}
-
-/// Reads a list, and gives its records away.
-struct Each<'a, T>(&'a mut dyn FnMut(T));
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Each<'_, T> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while let Some(record) = list.next_element()? {
-            (self.0)(record);
-        }
-        Ok(())
     }
 }
 

@@ -89,7 +89,7 @@ impl KvPair {
     /// # Errors
     /// Where it is not JSON, or JSON of another shape.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(&self.value)
+        crate::json::read(&self.value)
     }
 }
 

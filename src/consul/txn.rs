@@ -290,8 +290,7 @@ fn batch(operations: &[Operation], limit: usize, bytes: usize) -> (usize, String
 /// Reads a 409 as what it says: which operation failed, and why. `count` operations had been sent.
 fn refusal(error: Error, applied: usize, rest: &[Operation], count: usize) -> TxnError {
     // From bytes, as all answers are read: from a text it would be the same code once more.
-    let answer =
-        error.body().filter(|_| error.is_conflict()).map(|body| serde_json::from_slice::<Answer>(body.as_bytes()));
+    let answer = error.body().filter(|_| error.is_conflict()).map(|body| crate::json::read::<Answer>(body.as_bytes()));
     let Some(Ok(Answer { errors: Some(failures), .. })) = answer else {
         let open = if error.leaves_open() { count } else { 0 };
         return TxnError::Failed { applied, open, source: error };

@@ -113,7 +113,7 @@ impl Holds {
                 let table = Table::read(&self.folder, pairs)?;
                 let held = table.live.iter().filter(|(id, _)| table.holders.contains(*id));
                 let mut holders: Vec<_> = held.filter_map(|(_, pair)| holder(pair)).collect();
-                holders.sort_unstable_by(|a, b| (a.token, &a.session).cmp(&(b.token, &b.session)));
+                crate::sort::by(&mut holders, |a, b| (a.token, &a.session).cmp(&(b.token, &b.session)));
                 Holders { layout: Layout::Semaphore, limit: table.limit, holders, waiting: 0 }
             }
             Some(pair) => return Err(LOCK.conflict(pair)),

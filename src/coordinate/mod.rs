@@ -70,7 +70,7 @@ fn host_name() -> String {
 
 /// `value`, a JSON object, with the time at which it is written, for people.
 fn stamped(value: &[u8]) -> Vec<u8> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(value).unwrap_or_default();
+    let mut fields: Map<String, Value> = crate::json::read(value).unwrap_or_default();
     fields.insert("since".to_owned(), crate::duration::time_text(SystemTime::now()).into());
     serde_json::to_vec(&fields).unwrap_or_default()
 }

@@ -127,13 +127,13 @@ impl StateFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(source) => return Err(FileError::Read { file: file(), source }),
         };
-        let Versioned { version } = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let Versioned { version } = crate::json::read(&bytes).map_err(|error| damaged(error.to_string()))?;
         match version {
             None => return Err(damaged("it names no version".to_owned())),
             Some(version) if version > VERSION => return Err(FileError::Newer { file: file(), version }),
             Some(_) => {}
         }
-        let document: Document<Kept> = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let document: Document<Kept> = crate::json::read(&bytes).map_err(|error| damaged(error.to_string()))?;
         let kept = document.state;
         if !state.is_of(&kept) {
             let (node, datacenter) = (kept.node, kept.datacenter);

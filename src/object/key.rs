@@ -25,7 +25,7 @@ pub struct ObservedKey {
 impl ObservedKey {
     /// Puts keys in order.
     pub fn sort(keys: &mut [Self]) {
-        keys.sort_by(|a, b| a.key.key.cmp(&b.key.key));
+        crate::sort::by(keys, |a, b| a.key.key.cmp(&b.key.key));
     }
 }
 

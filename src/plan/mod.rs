@@ -72,7 +72,7 @@ impl Plan {
 
     fn settle(&mut self, session: &Arc<Session>, observed: &[ObservedSession], policy: &Policy) {
         let mut oldest_first: Vec<&ObservedSession> = observed.iter().collect();
-        oldest_first.sort_unstable_by_key(|observed| observed.create_index);
+        crate::sort::by(&mut oldest_first, |a, b| a.create_index.cmp(&b.create_index));
         let equal = oldest_first.iter().find(|observed| observed.session == *session);
         let Some(chosen) = equal.or(oldest_first.first()).copied() else {
             self.changes.push(Change::Create { after: session.clone() });

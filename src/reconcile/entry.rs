@@ -11,7 +11,7 @@ use super::Error;
 
 /// Puts the oldest sessions first.
 pub(crate) fn oldest_first(entries: &mut [SessionEntry]) {
-    entries.sort_unstable_by_key(|entry| entry.create_index);
+    crate::sort::by(entries, |a, b| a.create_index.cmp(&b.create_index));
 }
 
 impl TryFrom<&SessionEntry> for ObservedSession {

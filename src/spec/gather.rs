@@ -242,7 +242,7 @@ impl<'t> Gathered<'t> {
         }
         let order: HashMap<&str, usize> = texts.iter().enumerate().map(|(at, text)| (&*text.name, at)).collect();
         let place = |fault: &Fault| (order.get(fault.file.as_str()).copied(), fault.line, fault.column);
-        self.faults.sort_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.message.cmp(&b.message)));
+        crate::sort::by(&mut self.faults, |a, b| place(a).cmp(&place(b)).then_with(|| a.message.cmp(&b.message)));
         // A fault in what several share is one fault.
         self.faults.dedup();
         Err(self.faults)

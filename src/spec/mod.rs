@@ -94,7 +94,7 @@ pub fn read(texts: &[Text], values: Values<'_>) -> Result<DesiredState, Vec<Faul
     // Written by `make generate`: to derive it here would take longer, and a fortieth of the binary.
     const SCHEMA: &str = include_str!("schema.json");
     static SHAPE: LazyLock<shape::Shape> =
-        LazyLock::new(|| shape::Shape::of(&serde_json::from_slice(SCHEMA.as_bytes()).unwrap_or_default()));
+        LazyLock::new(|| shape::Shape::of(&crate::json::read(SCHEMA.as_bytes()).unwrap_or_default()));
     let mut gathered = gather::Gathered::default();
     for text in texts {
         gathered.text(text, &SHAPE, values);

@@ -18,7 +18,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, output: Output, connect: Connect) -> Result<(), CliError> {
     let (client, _) = connect.open()?;
     let mut members = client.agent().members(if arguments.wan { Pool::Wan } else { Pool::Lan })?;
-    members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    crate::sort::by(&mut members, |a, b| a.name.cmp(&b.name));
     output.rows(&members, &["node", "address", "status", "role", "datacenter", "build"], members.iter().map(row))
 }
 

@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &Arguments, output: Output, connect: Connect) -> Re
     let (client, query) = connect.open()?;
     let mut instances = client.health().service(&arguments.name, arguments.passing, &query)?;
     instances.retain(|instance| instance.has_tags(&arguments.tags));
-    instances.sort_unstable_by(|a, b| (&a.node.node, &a.service.id).cmp(&(&b.node.node, &b.service.id)));
+    crate::sort::by(&mut instances, |a, b| (&a.node.node, &a.service.id).cmp(&(&b.node.node, &b.service.id)));
     output.rows(&instances, &["node", "id", "address", "port", "status", "tags"], instances.iter().map(row))
 }
 

@@ -58,7 +58,7 @@ impl Entry<'_> {
 /// Reads a file, and checks each key as it would be before it is sent. Gives the keys in order, each once. Entries count
 /// from 1.
 pub(super) fn parse(text: &[u8], query: &Query) -> Result<Vec<(String, DesiredKey)>, Refused> {
-    let entries: Vec<Entry<'_>> = serde_json::from_slice(text)
+    let entries: Vec<Entry<'_>> = crate::json::read(text)
         .map_err(|error| Refused::new(format!("it is not what `consul kv export` writes: {error}")))?;
     let fault = |at: usize, problem: String| Refused::new(format!("entry {}: {problem}", at + 1));
     let desired = entries.into_iter().enumerate();
@@ -70,7 +70,7 @@ pub(super) fn parse(text: &[u8], query: &Query) -> Result<Vec<(String, DesiredKe
         if let Some((at, (key, _))) = desired.iter().enumerate().find(|(_, (key, _))| !keys.insert(key)) {
             return Err(fault(at, format!("key {key:?} is in the file twice")));
         }
-        desired.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        crate::sort::by(&mut desired, |(a, _), (b, _)| a.cmp(b));
     }
     Ok(desired)
 }

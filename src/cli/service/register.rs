@@ -115,7 +115,7 @@ impl Arguments {
             };
             let text = text.map_err(|source| CliError::io(format!("cannot read {}", file.display()), source))?;
             let fault = |error| CliError::usage(format!("{}: {error}", file.display()));
-            return serde_json::from_slice(text.as_bytes()).map_err(fault);
+            return crate::json::read(text.as_bytes()).map_err(fault);
         }
         let mut meta = BTreeMap::new();
         meta.extend(self.meta);

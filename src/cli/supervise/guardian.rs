@@ -91,7 +91,7 @@ fn guard(command: &[OsString]) -> io::Result<()> {
 }
 
 fn parse(line: &str) -> io::Result<Order> {
-    Ok(serde_json::from_slice(line.as_bytes())?)
+    Ok(crate::json::read(line.as_bytes())?)
 }
 
 fn report(mut control: &UnixStream, report: &Report) -> io::Result<()> {

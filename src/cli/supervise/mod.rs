@@ -146,7 +146,7 @@ impl Supervisor {
         let (reports, events) = (BufReader::new(self.control.try_clone()?).lines(), self.events.clone());
         std::thread::spawn(move || {
             for line in reports {
-                let Some(report) = line.ok().and_then(|line| serde_json::from_slice(line.as_bytes()).ok()) else {
+                let Some(report) = line.ok().and_then(|line| crate::json::read(line.as_bytes()).ok()) else {
                     break;
                 };
                 if events.send(Event::Report(report)).is_err() {

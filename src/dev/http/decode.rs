@@ -31,7 +31,7 @@ pub(super) fn object(call: &Call, of: &str) -> Result<Map<String, Value>, Refusa
 
 /// Reads JSON, or says what is wrong with it.
 pub(super) fn parse(body: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice(body).map_err(|error| {
+    crate::json::read(body).map_err(|error| {
         if body.trim_ascii().is_empty() {
             return "EOF".to_owned();
         }

@@ -226,7 +226,7 @@ impl super::state::State {
 /// JSON as people read it.
 fn indented(reply: Reply) -> Reply {
     let is_json = reply.headers.iter().any(|(name, value)| name == header::CONTENT_TYPE && value == "application/json");
-    match serde_json::from_slice::<serde_json::Value>(&reply.body).and_then(|value| serde_json::to_vec_pretty(&value)) {
+    match crate::json::read::<serde_json::Value>(&reply.body).and_then(|value| serde_json::to_vec_pretty(&value)) {
         Ok(mut body) if is_json => {
             body.push(b'\n');
             Reply { body: body.into(), ..reply }

@@ -1,6 +1,5 @@
 //! ACL policies and tokens, and what a token may do.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -8,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::acl_rules::{Access, Resource, Rules};
+use super::by_id::ById;
 use super::{Fault, State, Table, check_uuid, uuid};
 
 /// The policy that allows everything.
@@ -68,9 +68,9 @@ pub(in crate::dev) struct Acls {
     default: Option<bool>,
     /// Where this is: a policy may be for some datacenters alone.
     datacenter: String,
-    policies: BTreeMap<String, Policy>,
+    policies: ById<String, Policy>,
     /// By their secrets.
-    tokens: BTreeMap<String, Token>,
+    tokens: ById<String, Token>,
     /// When the first management token was created.
     bootstrapped: Option<u64>,
 }
@@ -129,9 +129,11 @@ fn grants(granted: Access, wanted: Access) -> bool {
 
 impl Acls {
     pub(super) fn keep(&self) -> KeptAcls {
-        let Self { policies, tokens, bootstrapped, .. } = self.clone();
-        let (policies, tokens) = (policies.into_values().collect(), tokens.into_values().collect());
-        KeptAcls { policies, tokens, bootstrapped }
+        KeptAcls {
+            policies: self.policies.all().cloned().collect(),
+            tokens: self.tokens.all().cloned().collect(),
+            bootstrapped: self.bootstrapped,
+        }
     }
 
     /// Takes up what was kept. The options of this start count more.
@@ -175,7 +177,7 @@ impl Acls {
     }
 
     pub fn tokens(&self) -> impl Iterator<Item = &Token> {
-        self.tokens.values()
+        self.tokens.all()
     }
 
     pub fn token_of(&self, accessor: &str) -> Option<&Token> {
@@ -187,11 +189,11 @@ impl Acls {
     }
 
     pub fn policy_named(&self, name: &str) -> Option<&Policy> {
-        self.policies.values().find(|policy| policy.name.eq_ignore_ascii_case(name))
+        self.policies.all().find(|policy| policy.name.eq_ignore_ascii_case(name))
     }
 
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
-        self.policies.values()
+        self.policies.all()
     }
 
     /// A token's policies, those that are still there.

@@ -54,7 +54,7 @@ pub(in crate::dev) struct Rules {
 impl Rules {
     /// Reads rules. An unknown kind of rule is overlooked, as Consul does.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let tree = match serde_json::from_slice(text.as_bytes()) {
+        let tree = match crate::json::read(text.as_bytes()) {
             Ok(Value::Object(tree)) => tree,
             _ => Hcl::parse(text).map_err(|fault| format!("Failed to parse ACL rules: {fault}"))?,
         };

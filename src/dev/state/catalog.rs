@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::by_id::ById;
 use super::check_uuid;
 use super::keep::KeptCatalog;
 
@@ -120,9 +121,9 @@ pub(in crate::dev) struct Registration {
 /// All nodes, services and checks, in the order of their names, whose case does not count.
 #[derive(Clone, Debug, Default)]
 pub(in crate::dev) struct Catalog {
-    pub(super) nodes: BTreeMap<String, Node>,
-    pub(super) services: BTreeMap<(String, String), Service>,
-    pub(super) checks: BTreeMap<(String, String), Check>,
+    pub(super) nodes: ById<String, Node>,
+    pub(super) services: ById<(String, String), Service>,
+    pub(super) checks: ById<(String, String), Check>,
     /// When something about a service, by its name, was last changed.
     pub(super) named: BTreeMap<String, u64>,
     /// When the last instance of any service was removed.
@@ -134,18 +135,21 @@ pub(super) fn key(node: &str, id: &str) -> (String, String) {
 }
 
 /// Those below a node.
-fn of_node<'a, T>(map: &'a BTreeMap<(String, String), T>, node: &str) -> impl Iterator<Item = &'a T> + use<'a, T> {
+fn of_node<'a, T: Clone>(
+    things: &'a ById<(String, String), T>,
+    node: &str,
+) -> impl Iterator<Item = &'a T> + use<'a, T> {
     let node = node.to_lowercase();
-    map.range((node.clone(), String::new())..).take_while(move |((of, _), _)| *of == node).map(|(_, item)| item)
+    things.from((node.clone(), String::new())).take_while(move |((of, _), _)| *of == node).map(|(_, thing)| thing)
 }
 
 impl Catalog {
     /// What is to be kept of it.
     pub(super) fn keep(&self) -> KeptCatalog {
         KeptCatalog {
-            nodes: self.nodes.values().cloned().collect(),
-            services: self.services.values().cloned().collect(),
-            checks: self.checks.values().cloned().collect(),
+            nodes: self.nodes.all().cloned().collect(),
+            services: self.services.all().cloned().collect(),
+            checks: self.checks.all().cloned().collect(),
             named: self.named.clone(),
             extinction: self.extinction,
         }
@@ -155,9 +159,15 @@ impl Catalog {
     pub(super) fn of(kept: KeptCatalog) -> Self {
         let KeptCatalog { nodes, services, checks, named, extinction } = kept;
         let mut catalog = Self { named, extinction, ..Self::default() };
-        catalog.nodes.extend(nodes.into_iter().map(|node| (node.node.to_lowercase(), node)));
-        catalog.services.extend(services.into_iter().map(|service| (key(&service.node, &service.id), service)));
-        catalog.checks.extend(checks.into_iter().map(|check| (key(&check.node, &check.id), check)));
+        for node in nodes {
+            catalog.nodes.insert(node.node.to_lowercase(), node);
+        }
+        for service in services {
+            catalog.services.insert(key(&service.node, &service.id), service);
+        }
+        for check in checks {
+            catalog.checks.insert(key(&check.node, &check.id), check);
+        }
         catalog
     }
 
@@ -166,7 +176,7 @@ impl Catalog {
         let by_id = || {
             let fits =
                 |node: &&Node| name.len() >= 2 && !node.id.is_empty() && node.id.starts_with(&name.to_lowercase());
-            let mut fitting = self.nodes.values().filter(fits);
+            let mut fitting = self.nodes.all().filter(fits);
             fitting.next().filter(|_| fitting.next().is_none())
         };
         self.node(name).or_else(by_id)
@@ -177,7 +187,7 @@ impl Catalog {
     }
 
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.values()
+        self.nodes.all()
     }
 
     pub fn service(&self, node: &str, id: &str) -> Option<&Service> {
@@ -185,7 +195,7 @@ impl Catalog {
     }
 
     pub fn services(&self) -> impl Iterator<Item = &Service> {
-        self.services.values()
+        self.services.all()
     }
 
     /// The instances of a service, with their nodes.
@@ -204,7 +214,7 @@ impl Catalog {
     }
 
     pub fn checks(&self) -> impl Iterator<Item = &Check> {
-        self.checks.values()
+        self.checks.all()
     }
 
     pub fn checks_of<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a Check> + use<'a> {

@@ -1,12 +1,14 @@
 //! Keys: set, compare and set, acquire, release, delete, and the tombstones that deletions leave for those who wait.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::by_id::ById;
 use super::{Fault, State, Table, check_uuid};
 
 /// No lock-delay is longer, whatever a session says.
@@ -30,7 +32,7 @@ pub(in crate::dev) struct Entry {
 /// All keys.
 #[derive(Debug, Default)]
 pub(in crate::dev) struct Keys {
-    entries: BTreeMap<String, Entry>,
+    entries: ById<String, Entry>,
     /// The keys that each session holds, by its id in lower case.
     held: HashMap<String, BTreeSet<String>>,
     /// When a key, or a whole tree, was deleted.
@@ -66,10 +68,8 @@ impl Keys {
 
     /// The keys that begin with this.
     pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Entry> {
-        self.entries
-            .range(prefix.to_owned()..)
-            .take_while(move |(key, _)| key.starts_with(prefix))
-            .map(|(_, entry)| entry)
+        let from = self.entries.from(prefix.to_owned());
+        from.take_while(move |(key, _)| key.starts_with(prefix)).map(|(_, entry)| entry)
     }
 
     /// From here on, changes can be taken back.
@@ -123,7 +123,7 @@ impl Keys {
         self.entries.insert(entry.key.clone(), entry);
     }
 
-    fn take(&mut self, key: &str) -> Option<Entry> {
+    fn take(&mut self, key: &str) -> Option<Arc<Entry>> {
         let entry = self.entries.remove(key)?;
         let session = entry.session.as_ref().map(|session| session.to_ascii_lowercase());
         if let Some(session) = session
@@ -149,7 +149,7 @@ impl Keys {
 
     /// All of them.
     pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+        self.entries.all()
     }
 
     pub(super) fn tombstones(&self) -> &BTreeMap<String, u64> {

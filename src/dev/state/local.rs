@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::by_id::ById;
 use super::catalog::{CRITICAL, Check, Node, PASSING, Registration, Service, WARNING};
 use super::keep::KeptLocal;
 use super::{Deadline, Fault, State};
@@ -87,8 +88,8 @@ pub(in crate::dev) struct LocalCheck {
 /// What the agent has registered itself.
 #[derive(Debug, Default)]
 pub(in crate::dev) struct Local {
-    services: BTreeMap<String, Service>,
-    pub(super) checks: BTreeMap<String, LocalCheck>,
+    services: ById<String, Service>,
+    pub(super) checks: ById<String, LocalCheck>,
     /// When what will happen by itself.
     pub(super) due: BTreeMap<Deadline, Duration>,
     /// The checks that are to be made now.
@@ -98,10 +99,7 @@ pub(in crate::dev) struct Local {
 impl Local {
     /// What is to be kept of it.
     pub(super) fn keep(&self) -> KeptLocal {
-        KeptLocal {
-            services: self.services.values().cloned().collect(),
-            checks: self.checks.values().cloned().collect(),
-        }
+        KeptLocal { services: self.services.all().cloned().collect(), checks: self.checks.all().cloned().collect() }
     }
 
     pub fn service(&self, id: &str) -> Option<&Service> {
@@ -109,7 +107,7 @@ impl Local {
     }
 
     pub fn services(&self) -> impl Iterator<Item = &Service> {
-        self.services.values()
+        self.services.all()
     }
 
     pub fn check(&self, id: &str) -> Option<&Check> {
@@ -117,7 +115,7 @@ impl Local {
     }
 
     pub fn checks(&self) -> impl Iterator<Item = &Check> {
-        self.checks.values().map(|local| &local.check)
+        self.checks.all().map(|local| &local.check)
     }
 
     /// What tells of a service's health: its checks, and those of the node.
@@ -146,7 +144,9 @@ impl State {
     /// Takes up what was kept, which the catalog has, too. The times of its checks begin anew.
     pub(super) fn restore_local(&mut self, kept: KeptLocal) {
         let KeptLocal { services, checks } = kept;
-        self.local.services.extend(services.into_iter().map(|service| (service.id.clone(), service)));
+        for service in services {
+            self.local.services.insert(service.id.clone(), service);
+        }
         for LocalCheck { check, probe, interval, timeout, reap_after, .. } in checks {
             let Check { id, name, status, notes, service_id, .. } = check.clone();
             self.add_check(CheckRequest { id, name, notes, status, service_id, probe, interval, timeout, reap_after });
@@ -208,7 +208,7 @@ impl State {
     pub fn reload(&mut self) {
         let checks: Vec<String> = self.local.checks().map(|check| check.id.clone()).collect();
         checks.iter().for_each(|id| self.deregister_local_check(id));
-        let services: Vec<String> = self.local.services.keys().cloned().collect();
+        let services: Vec<String> = self.local.services.ids().cloned().collect();
         services.iter().for_each(|id| self.deregister_local_service(id));
     }
 

@@ -3,6 +3,7 @@
 
 mod acl;
 mod acl_rules;
+mod by_id;
 mod catalog;
 mod event;
 mod keep;

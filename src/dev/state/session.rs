@@ -1,10 +1,10 @@
 //! Sessions: created, renewed, ended by somebody, by their TTL or by a check; and what becomes of the keys they hold.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::by_id::ById;
 use super::{CRITICAL, Deadline, Fault, State, Table, check_uuid, uuid};
 use crate::duration::ConsulDuration;
 
@@ -76,9 +76,9 @@ pub(in crate::dev) struct SessionRequest {
 /// All sessions.
 #[derive(Clone, Debug, Default)]
 pub(in crate::dev) struct Sessions {
-    sessions: BTreeMap<String, Session>,
+    sessions: ById<String, Session>,
     /// When those with a TTL end.
-    ends: BTreeMap<String, Duration>,
+    ends: ById<String, Duration>,
 }
 
 impl Sessions {
@@ -89,7 +89,7 @@ impl Sessions {
 
     /// All, by their ids.
     pub fn all(&self) -> impl Iterator<Item = &Session> {
-        self.sessions.values()
+        self.sessions.all()
     }
 }
 
@@ -179,7 +179,7 @@ impl State {
     pub(super) fn end_session(&mut self, index: u64, id: &str) {
         let Some(session) = self.sessions.sessions.remove(id) else { return };
         if let Some(at) = self.sessions.ends.remove(id) {
-            self.deadlines.remove(&(at, Deadline::Session(id.to_owned())));
+            self.deadlines.remove(&(*at, Deadline::Session(id.to_owned())));
         }
         self.tables.touch(Table::Sessions, index);
         let delay = Duration::from_nanos(u64::try_from(session.lock_delay).unwrap_or(0));
@@ -200,7 +200,7 @@ impl State {
     /// From now on, it lives for so long.
     fn keep_alive(&mut self, id: &str, lives: Option<Duration>) {
         if let Some(at) = self.sessions.ends.remove(id) {
-            self.deadlines.remove(&(at, Deadline::Session(id.to_owned())));
+            self.deadlines.remove(&(*at, Deadline::Session(id.to_owned())));
         }
         if let Some(lives) = lives {
             let at = self.now().saturating_add(lives);

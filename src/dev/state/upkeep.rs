@@ -100,9 +100,9 @@ impl State {
 
     /// What an alias says is what the checks of its service say.
     pub(super) fn follow_services(&mut self) {
-        let aliases: Vec<(String, String)> = (self.local.checks.iter())
-            .filter_map(|(id, local)| match &local.probe {
-                Probe::Alias(service) => Some((id.clone(), service.clone())),
+        let aliases: Vec<(String, String)> = (self.local.checks.all())
+            .filter_map(|local| match &local.probe {
+                Probe::Alias(service) => Some((local.check.id.clone(), service.clone())),
                 _ => None,
             })
             .collect();
