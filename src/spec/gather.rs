@@ -88,14 +88,15 @@ impl<'t> Gathered<'t> {
         service::check_defaults(&defaults.of.service, &root, page);
         self.in_order.reserve(sessions.len());
         let [of_session, of_key, of_service] = ["sessions", "keys", "services"].map(|field| shape.items_of(field));
-        for item in &sessions {
-            match session::read(item, of_session, &defaults, page) {
+        // Each is given back once it is read: what is made of the next ones takes its place.
+        for item in sessions {
+            match session::read(&item, of_session, &defaults, page) {
                 Some((id, declared)) => self.add(id, declared, item.span, page),
                 None => self.broken.extend(item.get("name").and_then(Node::text).map(str::to_owned)),
             }
         }
-        for item in &keys {
-            for declared in key::read(item, of_key, &defaults, page) {
+        for item in keys {
+            for declared in key::read(&item, of_key, &defaults, page) {
                 let id = ObjectId::Key(declared.key);
                 if let Some((name, node, span)) = declared.holder {
                     self.holders.push(Holder { key: id.clone(), name, node, text: page.text, span });
@@ -103,9 +104,9 @@ impl<'t> Gathered<'t> {
                 self.add(id, declared.object, declared.span, page);
             }
         }
-        for item in &services {
-            if let Some((id, declared)) = service::read(item, of_service, &defaults, page) {
-                self.note_taken_checks(&id, &declared, item, page);
+        for item in services {
+            if let Some((id, declared)) = service::read(&item, of_service, &defaults, page) {
+                self.note_taken_checks(&id, &declared, &item, page);
                 self.add(id, declared, item.span, page);
             }
         }

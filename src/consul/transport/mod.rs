@@ -210,8 +210,8 @@ fn call(request: &Request, address: &str) -> Box<Call> {
     Box::new(Call { method, path, address: address.to_owned() })
 }
 
-/// Reads a body to its end. Consul does not say how long a long one is, and a buffer that grows is copied each time: the
-/// room that a long one gets is rarely too little. What is not written to of it takes no memory.
+/// Reads a body to its end. Consul does not say how long a long one is, and a buffer that grows is copied each time: it
+/// grows fast. What is not written to of it takes no memory.
 fn read_whole(body: ureq::Body) -> Result<Vec<u8>, ureq::Error> {
     const SHORT: usize = 64 * 1024;
     const LONG: usize = 16 * 1024 * 1024;
@@ -221,7 +221,7 @@ fn read_whole(body: ureq::Body) -> Result<Vec<u8>, ureq::Error> {
     let mut whole = Vec::with_capacity(known);
     let mut room = SHORT.max(known);
     while reader.by_ref().take(room as u64).read_to_end(&mut whole)? == room {
-        room = LONG;
+        room = LONG.min(16 * room);
         whole.reserve_exact(room);
     }
     Ok(whole)
