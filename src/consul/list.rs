@@ -126,7 +126,7 @@ fn cut(mut piece: Vec<u8>, body: &mut Body, take: &mut dyn FnMut(Piece)) -> io::
     let between = [b"},", first].concat();
     piece = inner.to_vec();
     for number in 0.. {
-        let mut rest = Vec::with_capacity(2 * PIECE);
+        let mut rest = Vec::with_capacity(PIECE + 16 * SMALL_RECORD); // with what is left of a record
         match memmem::rfind(&piece, &between) {
             Some(at) => {
                 rest.extend(piece.drain(at + 1..).skip(1));
