@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use lictor::consul::{Client, Config, ConfigError, Error, Query, Secret, SessionRequest, Settings};
+use lictor::consul::{Client, Config, ConfigError, Error, Query, Secret, SessionEntry, SessionRequest, Settings};
 use support::{Agent, unique};
 
 fn client() -> Client {
@@ -157,4 +157,37 @@ fn an_agent_that_stalls_in_the_middle_of_an_answer_is_not_waited_for() {
         let error = client.session().create(&SessionRequest::default(), &Query::default()).unwrap_err();
         assert!(matches!(error, Error::Timeout { .. }), "{error}");
     }
+}
+
+/// A server that answers one connection after the other, as an answer that breaks off is answered by no agent.
+fn answers(answers: Vec<String>) -> Client {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = Some(listener.local_addr().unwrap().to_string());
+    std::thread::spawn(move || {
+        for (answer, mut stream) in answers.into_iter().zip(listener.incoming().flatten()) {
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    Client::new(Settings { host, ..Settings::default() }.into_config().unwrap()).unwrap()
+}
+
+#[test]
+fn a_long_list_that_breaks_off_is_asked_for_once_more() {
+    let entry =
+        |number: usize| SessionEntry { id: number.to_string(), node: "n".repeat(100), ..SessionEntry::default() };
+    let entries: Vec<SessionEntry> = (0..4_000).map(entry).collect();
+    let body = serde_json::to_string(&entries).unwrap();
+    let whole = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    for length in [200, 400_000, whole.len() - 1] {
+        let cut = || whole[..length].to_owned();
+        let list = |client: &Client| client.session().list_node_raw("n", &Query::default()).unwrap().map(|entry| entry);
+        let read = list(&answers(vec![cut(), whole.clone()])).unwrap().concat();
+        assert!(read == entries, "{length}: {}", read.len());
+        let error = list(&answers(vec![cut(), cut()])).unwrap_err();
+        assert!(matches!(error, Error::Broken { .. }), "{length}: {error}");
+    }
+    let refused = "HTTP/1.1 403 Forbidden\r\nContent-Length: 17\r\n\r\nPermission denied".to_owned();
+    let error = answers(vec![refused]).session().list_raw(&Query::default()).unwrap_err();
+    assert!(error.to_string().contains("Permission denied") && error.status() == Some(403), "{error}");
 }
