@@ -213,14 +213,17 @@ fn call(request: &Request, address: &str) -> Box<Call> {
 /// Reads a body to its end: in parts, put together at last. A buffer that grows is copied each time, and what it leaves
 /// behind would be a good part of the memory that a large answer takes.
 fn read_whole(body: ureq::Body) -> Result<Vec<u8>, ureq::Error> {
+    const SHORT: usize = 64 * 1024;
     const PART: usize = 1024 * 1024;
     // Most answers are short, and say how short: one more byte is room to see the end.
     let known = body.content_length().map_or(0, |length| usize::try_from(length).unwrap_or(PART).min(PART) + 1);
     let mut reader = body.into_with_config().limit(u64::MAX).reader();
     let mut parts = Vec::new();
     let mut part = Vec::with_capacity(known);
-    while reader.by_ref().take(PART as u64).read_to_end(&mut part)? == PART {
+    let mut room = SHORT.max(known);
+    while reader.by_ref().take(room as u64).read_to_end(&mut part)? == room {
         parts.push(std::mem::replace(&mut part, Vec::with_capacity(PART)));
+        room = PART;
     }
     if parts.is_empty() {
         return Ok(part);
