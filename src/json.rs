@@ -21,6 +21,15 @@ pub(crate) fn read_each<'de, T: Deserialize<'de>>(text: &'de [u8], take: &mut dy
     json.end()
 }
 
+/// A value that is read so by serde_json's own functions.
+pub(crate) struct Strictly<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Strictly<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(Strict(deserializer)).map(Self)
+    }
+}
+
 struct Each<'a, T>(&'a mut dyn FnMut(T));
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for Each<'_, T> {
@@ -40,6 +49,15 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Each<'_, T> {
 
 /// What serde hands on while it reads, so that all that is within goes the same way.
 struct Strict<T>(T);
+
+/// Methods that do the same as those of what is within, and go on this way.
+macro_rules! onward {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+            self.0.$method(Strict(visitor))
+        })*
+    };
+}
 
 /// Methods that do the same as those of what is within.
 macro_rules! same {
@@ -62,18 +80,6 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         self.0.deserialize_map(Strict(visitor))
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_any(Strict(visitor))
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(Strict(visitor))
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_seq(Strict(visitor))
-    }
-
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, D::Error> {
         self.0.deserialize_tuple(len, Strict(visitor))
     }
@@ -85,10 +91,6 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         self.0.deserialize_tuple_struct(name, len, Strict(visitor))
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_option(Strict(visitor))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
@@ -107,6 +109,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
     ) -> Result<V::Value, D::Error> {
         self.0.deserialize_enum(name, variants, visitor)
     }
+
+    onward! { deserialize_any deserialize_map deserialize_seq deserialize_option }
 
     same! {
         deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128 deserialize_u8

@@ -25,7 +25,7 @@
 //! | [`consul`] | the blocking HTTP client; knows nothing of plans | `duration`, `json` |
 //! | [`coordinate`] | recipes that need a living process: locks and the like | `consul`, `duration`, `json`, `printable`, `sort` |
 //! | [`plan`] | pure: the difference between desired and observed, and what is too dangerous to do | `object`, `sort` |
-//! | [`reconcile`] | the input and output around a plan: observe, apply | `plan`, `object`, `consul`, `sort` |
+//! | [`reconcile`] | the input and output around a plan: observe, apply | `plan`, `object`, `consul`, `json`, `sort` |
 //! | `spec` | texts into the state that they declare, or all their faults (feature `spec`) | `object`, `duration`, `json`, `sort`, `consul`'s rules for keys |
 //! | `source` | where those texts come from: files (feature `spec`) | `spec`, `object` |
 //! | `render` | a plan, and what became of it, as a document (feature `spec`); as text, Markdown and annotations (feature `cli`) | `plan`, `object`, `reconcile`, `printable` |

@@ -182,7 +182,7 @@ fn a_long_list_that_breaks_off_is_asked_for_once_more() {
     for length in [200, 400_000, whole.len() - 1] {
         let cut = || whole[..length].to_owned();
         let list = |client: &Client| client.session().list_node_raw("n", &Query::default()).unwrap().map(|entry| entry);
-        let read = list(&answers(vec![cut(), whole.clone()])).unwrap().concat();
+        let read = list(&answers(vec![cut(), whole.clone()])).unwrap().0.concat();
         assert!(read == entries, "{length}: {}", read.len());
         let error = list(&answers(vec![cut(), cut()])).unwrap_err();
         assert!(matches!(error, Error::Broken { .. }), "{length}: {error}");

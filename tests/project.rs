@@ -20,7 +20,7 @@ const LAW: &[(&str, &[&str])] = &[
     ("consul", &["duration", "json"]),
     ("coordinate", &["consul", "duration", "json", "printable", "sort"]),
     ("plan", &["object", "duration", "sort"]),
-    ("reconcile", &["plan", "object", "consul", "duration", "sort"]),
+    ("reconcile", &["plan", "object", "consul", "duration", "json", "sort"]),
     ("spec", &["object", "duration", "json", "sort", "consul"]),
     ("source", &["spec", "object"]),
     ("dev", &["duration", "json"]),

@@ -14,6 +14,7 @@ use super::error::Error;
 use super::query::QueryMeta;
 use super::request::Request;
 use super::transport::{Body, Response};
+use crate::json::Strictly;
 
 /// A list of records that is still to be read: whoever makes something else of very many never holds them all.
 pub struct RawList<T> {
@@ -46,18 +47,14 @@ impl<T: DeserializeOwned> RawList<T> {
         Self { client, request, response, body, _records: PhantomData }
     }
 
-    /// What the answer says of itself.
-    pub fn meta(&self) -> &QueryMeta {
-        &self.response.meta
-    }
-
-    /// Reads the list: what `make` makes of the records, piece by piece, in their order. Long ones are read in as many
-    /// threads as there are cores. Where the answer breaks off, it is asked for once more.
+    /// Reads the list: what `make` makes of the records, piece by piece, in their order, and what the answer says of
+    /// itself. Long ones are read in as many threads as there are cores. Where the answer breaks off, it is asked for once
+    /// more, and the second one is all that counts.
     ///
     /// # Errors
     /// As for any other read; [`Error::Decode`], where it is no list of such records. `make` may have seen records then,
     /// and may see them twice.
-    pub fn map<R: Send>(mut self, make: impl Fn(T) -> R + Sync) -> Result<Vec<Vec<R>>, Error> {
+    pub fn map<R: Send>(mut self, make: impl Fn(T) -> R + Sync) -> Result<(Vec<Vec<R>>, QueryMeta), Error> {
         let Self { client, request, response, body, .. } = &mut self;
         response.body.reserve(PIECE);
         let made = match body.take(PIECE as u64).read_to_end(&mut response.body) {
@@ -69,13 +66,13 @@ impl<T: DeserializeOwned> RawList<T> {
             }
         };
         if let Some(made) = made {
-            return Ok(made);
+            return Ok((made, self.response.meta));
         }
         if response.body.is_empty() {
             *response = client.send(request)?;
         }
-        let (records, _) = client.decode::<Vec<T>>(request, response)?;
-        Ok(vec![records.into_iter().map(make).collect()])
+        let (records, meta) = client.decode::<Vec<T>>(request, response)?;
+        Ok((vec![records.into_iter().map(make).collect()], meta))
     }
 }
 
@@ -150,8 +147,8 @@ fn read_piece<T: DeserializeOwned, R>(piece: &[u8], make: &impl Fn(T) -> R) -> O
     let mut piece = std::str::from_utf8(piece).ok()?;
     let mut made = Vec::with_capacity(piece.len() / SMALL_RECORD);
     loop {
-        let mut records = serde_json::Deserializer::from_str(piece).into_iter::<T>();
-        made.push(make(records.next()?.ok()?));
+        let mut records = serde_json::Deserializer::from_str(piece).into_iter::<Strictly<T>>();
+        made.push(make(records.next()?.ok()?.0));
         piece = piece.get(records.byte_offset()..)?.trim_ascii_start();
         if piece.is_empty() {
             return Some(made);
@@ -200,7 +197,8 @@ mod tests {
 
     impl Transport for Again {
         fn send(&self, _: &Request, _: &str, _: Duration) -> Result<Response, Error> {
-            Ok(Response { status: 200, body: self.0.clone(), ..Response::default() })
+            let meta = QueryMeta { filtered_by_acls: true, ..QueryMeta::default() };
+            Ok(Response { status: 200, body: self.0.clone(), meta, ..Response::default() })
         }
     }
 
@@ -233,7 +231,7 @@ mod tests {
         for (count, checks) in [(0, 0), (1, 1), (300, 5), (4_000, 0), (4_000, 1), (4_000, 5)] {
             let entries = entries(count, checks);
             for text in [serde_json::to_string(&entries).unwrap(), serde_json::to_string_pretty(&entries).unwrap()] {
-                let read = list(format!(" {text}\n").as_bytes()).map(|entry| entry).unwrap().concat();
+                let read = list(format!(" {text}\n").as_bytes()).map(|entry| entry).unwrap().0.concat();
                 assert!(read == entries, "{count} {checks} {}", read.len());
             }
         }
@@ -244,7 +242,7 @@ mod tests {
         for (count, checks) in [(1, 20_000), (40, 2_000)] {
             let entries = entries(count, checks);
             let text = serde_json::to_vec(&entries).unwrap();
-            let read = broken_off(Cursor::new(text.clone()), &text).map(|entry| entry).unwrap().concat();
+            let read = broken_off(Cursor::new(text.clone()), &text).map(|entry| entry).unwrap().0.concat();
             assert!(read == entries, "{count} {checks} {}", read.len());
         }
     }
@@ -261,10 +259,12 @@ mod tests {
         let text = serde_json::to_vec(&entries).unwrap();
         for length in [0, 1, 1_000, PIECE, PIECE + 1, text.len() - 1, text.len()] {
             let read = broken_off(Cursor::new(text[..length].to_vec()).chain(Broken), &text).map(|entry| entry);
-            assert!(read.unwrap().concat() == entries, "{length}");
+            let (read, meta) = read.unwrap();
+            // Of two answers, what the second one says of itself is what is said of its records.
+            assert!(read.concat() == entries && meta.filtered_by_acls, "{length}");
             if length > PIECE && length < text.len() {
                 let cut_short = broken_off(Cursor::new(text[..length].to_vec()), &text).map(|entry| entry);
-                assert!(cut_short.unwrap().concat() == entries, "{length}");
+                assert!(cut_short.unwrap().0.concat() == entries, "{length}");
             }
         }
     }
@@ -272,14 +272,16 @@ mod tests {
     #[test]
     fn what_is_no_list_of_records_is_an_error_that_says_where() {
         let good = serde_json::to_string(&entries(5_000, 0)).unwrap();
-        assert!(list(b" [] ").map(|entry| entry).unwrap().concat().is_empty());
+        assert!(list(b" [] ").map(|entry| entry).unwrap().0.concat().is_empty());
         let (cut, tail) = (good[..good.len() - 100].to_owned(), format!("{good} x"));
         let inside = good.replacen("\"LockDelay\":0", "\"LockDelay\":\"soon\"", 1);
         let comma = good.replace("}]", "},]");
-        for text in ["", "null", "{}", "[1]", "[{}", "[{},]", "[{} {}]", &cut, &tail, &inside, &comma] {
+        let listed = good.replacen("\"ServiceChecks\":[]", "\"ServiceChecks\":[[\"id\",null]]", 1);
+        assert_ne!(listed, good);
+        for text in ["", "null", "{}", "[1]", "[{}", "[{},]", "[{} {}]", &cut, &tail, &inside, &comma, &listed] {
             let error = broken_off(Cursor::new(text.to_owned()), text.as_bytes()).map(|entry| entry).unwrap_err();
             let Error::Decode { source, .. } = &error else { panic!("{error}") };
-            let whole = serde_json::from_str::<Vec<SessionEntry>>(text).unwrap_err();
+            let whole = crate::json::read::<Vec<SessionEntry>>(text.as_bytes()).unwrap_err();
             assert_eq!(source.to_string(), whole.to_string());
         }
     }

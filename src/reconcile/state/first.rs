@@ -8,9 +8,9 @@ use crate::consul::{Client, Query, RawList, SessionEntry};
 
 use super::observe::FEW_NODES;
 use super::{Error, Inventory};
-use crate::reconcile::observe::complete;
 
-/// Reads that a plan begins with, under way since before the specs were read, each in a thread of its own. Each answers once, whoever asks for just that; whoever asks again wants to know what is so by then.
+/// Reads that a plan begins with, under way since before the specs were read, each in a thread of its own. Each answers
+/// once, whoever asks for just that; whoever asks again wants to know what is so by then.
 #[derive(Debug)]
 pub struct FirstLook {
     query: Query,
@@ -82,16 +82,12 @@ impl FirstLook {
 
 /// Every session.
 pub(super) fn all_sessions(client: &Client, query: &Query) -> Result<RawList<SessionEntry>, Error> {
-    let list = client.session().list_raw(&query.consistent())?;
-    complete(list.meta(), "every session", "session_prefix \"\" = read")?;
-    Ok(list)
+    Ok(client.session().list_raw(&query.consistent())?)
 }
 
 /// The sessions of a node.
 pub(super) fn sessions_of(client: &Client, query: &Query, node: &str) -> Result<RawList<SessionEntry>, Error> {
-    let list = client.session().list_node_raw(node, &query.consistent())?;
-    complete(list.meta(), &format!("the sessions of node '{node}'"), &format!("session \"{node}\" = read"))?;
-    Ok(list)
+    Ok(client.session().list_node_raw(node, &query.consistent())?)
 }
 
 #[cfg(test)]
@@ -119,7 +115,7 @@ mod tests {
     fn a_first_look_answers_once_and_only_what_is_the_same() {
         let client = Client::with_transport(Config::default(), Arc::new(Counting::default()));
         let (query, other) = (Query::default(), Query { datacenter: Some("dc2".to_owned()), ..Query::default() });
-        let len = |list: Result<RawList<SessionEntry>, Error>| list.unwrap().map(drop).unwrap().concat().len();
+        let len = |list: Result<RawList<SessionEntry>, Error>| list.unwrap().map(drop).unwrap().0.concat().len();
         let count = |first: &FirstLook, query: &Query, node: &str| first.sessions(query, Some(node)).map(len);
         let first = FirstLook::begin(&client, &query, &BTreeSet::from(["a", "b"]));
         assert_eq!(count(&first, &query, "c"), None);

@@ -20,6 +20,7 @@ use crate::plan::state::recorded_and_undeclared;
 
 use super::first::{all_sessions, sessions_of};
 use super::{Error, StateReconciler, parallel};
+use crate::reconcile::observe::complete;
 use crate::reconcile::service::{Seen, ServiceReconciler, members};
 use crate::reconcile::{KeyReconciler, observe as single};
 
@@ -163,11 +164,16 @@ fn mentioned_sessions(
     let (client, query) = (run.client, run.query);
     let first = |node| run.first.and_then(|first| first.sessions(query, node));
     if nodes.len() > FEW_NODES {
-        return Ok(first(None).unwrap_or_else(|| all_sessions(client, query))?.map(mentioned)?);
+        let (pieces, meta) = first(None).unwrap_or_else(|| all_sessions(client, query))?.map(mentioned)?;
+        complete(&meta, "every session", "session_prefix \"\" = read")?;
+        return Ok(pieces);
     }
     let nodes: Vec<&str> = nodes.values().map(|of_node| of_node.node).collect();
     let lists = parallel::all(&nodes, run.parallelism, |node| {
-        Ok::<_, Error>(first(Some(node)).unwrap_or_else(|| sessions_of(client, query, node))?.map(mentioned)?)
+        let list = first(Some(node)).unwrap_or_else(|| sessions_of(client, query, node))?;
+        let (pieces, meta) = list.map(mentioned)?;
+        complete(&meta, &format!("the sessions of node '{node}'"), &format!("session \"{node}\" = read"))?;
+        Ok::<_, Error>(pieces)
     });
     Ok(lists?.into_iter().flatten().collect())
 }

@@ -127,14 +127,13 @@ pub(super) fn read<'a>(
     part: impl Fn(&str, usize) -> Option<&'a [u8]>,
 ) -> Result<(Record, Option<String>), RecordError> {
     let damaged = |problem: String| RecordError::Damaged { key: key.to_owned(), problem };
-    let Versioned { version } =
-        serde_json::from_slice(head).map_err(|error| damaged(format!("it is no JSON: {error}")))?;
+    let Versioned { version } = crate::json::read(head).map_err(|error| damaged(format!("it is no JSON: {error}")))?;
     match version.as_ref().and_then(serde_json::Value::as_u64) {
         None | Some(0) => return Err(damaged("it names no version".to_owned())),
         Some(version) if version > VERSION => return Err(RecordError::Newer { key: key.to_owned(), version }),
         Some(_) => {}
     }
-    let mut head: Head = serde_json::from_slice(head).map_err(|error| damaged(error.to_string()))?;
+    let mut head: Head = crate::json::read(head).map_err(|error| damaged(error.to_string()))?;
     if head.owner != owner {
         return Err(damaged(format!("it names {:?} as its owner", head.owner)));
     }
@@ -145,7 +144,7 @@ pub(super) fn read<'a>(
             for number in 1..=count {
                 let part = part(digest, number)
                     .ok_or_else(|| damaged(format!("part {number} of {count} (digest {digest}) is missing")))?;
-                let part = serde_json::from_slice(part)
+                let part = crate::json::read(part)
                     .map_err(|error| damaged(format!("part {number} of {count} (digest {digest}): {error}")))?;
                 content.append(part);
             }
